@@ -1,0 +1,183 @@
+"""What an episode is: the data everything else turns into one another. No torch here.
+
+Shape letters: ``T`` is the number of tokens of one segment.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from agentgym.messages import Action, Message
+
+TurnKind = Literal["act", "summary", "recall"]
+
+TOTAL = "total"
+"""The reserved reward component that holds the weighted sum: the scalar Gymnasium sees."""
+
+
+class Ending(enum.StrEnum):
+    """Why an episode ended. Never a bare bool."""
+
+    SOLVED = "solved"
+    FAILED = "failed"
+    GAVE_UP = "gave_up"
+    TURN_LIMIT = "turn_limit"
+    TOKEN_LIMIT = "token_limit"
+    CONTEXT_LIMIT = "context_limit"
+    TIME_LIMIT = "time_limit"
+    INVALID_ACTIONS = "invalid_actions"
+    ENV_ERROR = "env_error"
+
+    @property
+    def truncated(self) -> bool:
+        """A limit of ours cut the episode: the value of the next state is bootstrapped."""
+        return self in _TRUNCATED
+
+    @property
+    def masked(self) -> bool:
+        """Our failure, not the model's: no reward, no gradient, out of all statistics."""
+        return self is Ending.ENV_ERROR
+
+    @property
+    def terminated(self) -> bool:
+        """The task itself came to an end: the value after it is 0."""
+        return not self.truncated and not self.masked
+
+
+_TRUNCATED = frozenset(
+    {Ending.TURN_LIMIT, Ending.TOKEN_LIMIT, Ending.CONTEXT_LIMIT, Ending.TIME_LIMIT}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one reset or step gave.
+
+    ``rewards`` are named floats with stable keys. ``info`` is deterministic and JSON-clean;
+    whatever depends on the clock goes to ``telemetry``. ``ending`` is ``None`` while the
+    episode goes on.
+    """
+
+    messages: tuple[Message, ...] = ()
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    ending: Ending | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+    telemetry: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def reward(self) -> float:
+        """The scalar reward of this step (the component ``total``)."""
+        return float(self.rewards.get(TOTAL, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to do. ``key`` is a hash of the content, and ``split`` follows from the key."""
+
+    key: str
+    env_id: str
+    prompt: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    hint: str | None = None
+    split: str = "train"
+
+    @classmethod
+    def create(
+        cls, env_id: str, prompt: str, data: Mapping[str, Any], hint: str | None = None
+    ) -> Task:
+        """Make a task from its content; the key and the split are derived.
+
+        80 % of keys fall in ``train``, 10 % in ``val``, 10 % in ``test``. Because the split is a
+        function of the content, the same task can never be in two splits.
+        """
+        content = json.dumps([env_id, prompt, data], sort_keys=True, ensure_ascii=False)
+        key = hashlib.sha256(content.encode()).hexdigest()[:16]
+        bucket = int(key[:8], 16) % 10
+        split = "train" if bucket < 8 else "val" if bucket == 8 else "test"
+        return cls(key, env_id, prompt, data, hint, split)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One assistant turn: ``[start, stop)`` are its sampled tokens in segment ``segment``.
+
+    ``anchor`` hashes the observation that the turn answered (GiGPO groups turns by it).
+    ``result`` is ``None`` if the environment never answered.
+    """
+
+    index: int
+    kind: TurnKind
+    segment: int
+    start: int
+    stop: int
+    action: Action
+    result: StepResult | None
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """Token ids one engine call chain saw, in order. What the engine saw is what is trained.
+
+    All arrays have shape ``(T,)``. ``mask`` is True where the policy sampled the token;
+    ``turn_ids`` is the turn's index there and -1 elsewhere; ``logprobs`` are those of the
+    sampled distribution and 0 elsewhere; ``versions`` is the policy version, -1 elsewhere.
+    """
+
+    token_ids: npt.NDArray[np.int32]
+    mask: npt.NDArray[np.bool_]
+    turn_ids: npt.NDArray[np.int32]
+    logprobs: npt.NDArray[np.float32]
+    versions: npt.NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.token_ids), len(self.mask), len(self.turn_ids)}
+        lengths |= {len(self.logprobs), len(self.versions)}
+        if len(lengths) != 1:
+            raise ValueError(f"segment arrays differ in length: {sorted(lengths)}")
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Segment):
+            return NotImplemented
+        mine = (self.token_ids, self.mask, self.turn_ids, self.logprobs, self.versions)
+        theirs = (other.token_ids, other.mask, other.turn_ids, other.logprobs, other.versions)
+        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One whole attempt at one task.
+
+    ``rewards`` sums each component over the turns. Episodes of one ``group_id`` share task
+    and seed.
+    """
+
+    id: str
+    group_id: str
+    task_key: str
+    seed: int
+    turns: tuple[Turn, ...]
+    segments: tuple[Segment, ...]
+    rewards: Mapping[str, float]
+    ending: Ending
+
+    @property
+    def reward(self) -> float:
+        """The scalar return (undiscounted sum of the component ``total``)."""
+        return float(self.rewards.get(TOTAL, 0.0))
+
+    @property
+    def sampled_tokens(self) -> int:
+        """Number of tokens the policy sampled, over all segments."""
+        return int(sum(segment.mask.sum() for segment in self.segments))

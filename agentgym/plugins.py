@@ -1,0 +1,71 @@
+"""Finding plugins by entry point, and saying clearly when one cannot be used.
+
+Nothing is imported until a plugin is asked for. "Not installed" and "installed but broken" are
+different errors.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from agentgym.errors import PluginBroken, PluginMissing, UnknownName
+
+GROUPS = (
+    "agentgym.envs",
+    "agentgym.tools",
+    "agentgym.sandboxes",
+    "agentgym.engines",
+    "agentgym.commands",
+)
+
+
+def plugins(group: str) -> dict[str, EntryPoint]:
+    """The entry points of one group, by name. Imports no plugin."""
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def load_plugin(group: str, name: str, *, hint: str = "") -> Any:
+    """Import the object that a plugin registered.
+
+    Raises:
+        UnknownName: No installed package registers this name.
+        PluginMissing: A package that the plugin needs is not installed.
+        PluginBroken: The plugin failed to import.
+    """
+    known = plugins(group)
+    if name not in known:
+        raise UnknownName(group.removeprefix("agentgym.").removesuffix("s"), name, known, hint)
+    entry = known[name]
+    package = entry.dist.name if entry.dist else entry.value
+    try:
+        return entry.load()
+    except ModuleNotFoundError as error:
+        needed = (error.name or "").partition(".")[0]
+        if not needed or needed == entry.module.partition(".")[0]:
+            raise PluginBroken(_broken(name, package, error)) from error
+        raise PluginMissing(
+            f"{name} needs {needed!r}, which is not installed: {_install(entry, needed)}"
+        ) from error
+    except Exception as error:  # a stranger's module may raise anything at import
+        raise PluginBroken(_broken(name, package, error)) from error
+
+
+def _broken(name: str, package: str, error: Exception) -> str:
+    return (
+        f"{name} (from {package}) is installed, and failed to import: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+_REQUIREMENT = re.compile(r"""^([\w.-]+).*extra\s*==\s*["']([\w-]+)["']""")
+
+
+def _install(entry: EntryPoint, module: str) -> str:
+    """The command that installs ``module``: through the plugin's own extra if it has one."""
+    for requirement in (entry.dist.requires or []) if entry.dist else []:
+        match = _REQUIREMENT.match(requirement)
+        if match and entry.dist and match[1].replace("-", "_") == module:
+            return f"pip install '{entry.dist.name}[{match[2]}]'"
+    return f"pip install {module}"

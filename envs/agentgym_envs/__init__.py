@@ -1,0 +1,1 @@
+"""What the task is: one self-contained folder per environment."""

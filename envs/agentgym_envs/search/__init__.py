@@ -1,0 +1,1 @@
+"""Multi-turn question answering with a search tool over a corpus."""

@@ -1,0 +1,1 @@
+"""What the model may touch: tools and sandboxes."""

@@ -1,0 +1,1 @@
+"""How an agent learns: engines, rollouts, losses and the training loop."""

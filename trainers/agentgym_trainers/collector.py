@@ -1,0 +1,100 @@
+"""Playing many episodes at once: groups for training, single ones for evaluation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentgym import Engine, Episode, Sampling, Task
+from agentgym_trainers.config import RolloutConfig
+from agentgym_trainers.env_pool import EnvPool
+from agentgym_trainers.renderer import Renderer
+from agentgym_trainers.rollout import RolloutLimits, run_episode, turn_seed
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Episodes of one task and one seed. ``failed`` holds what environment errors ended."""
+
+    id: str
+    task: Task
+    episodes: tuple[Episode, ...]
+    failed: tuple[Episode, ...]
+
+
+def rollout_limits(config: RolloutConfig) -> RolloutLimits:
+    """The runner's limits from a run's configuration."""
+    return RolloutLimits(
+        turn_tokens=config.turn_tokens,
+        episode_tokens=config.episode_tokens,
+        context_tokens=config.context_tokens,
+        episode_s=config.episode_s,
+        generate_s=config.generate_s,
+    )
+
+
+class Collector:
+    """Plays groups of episodes in a pool of environments with one engine.
+
+    An episode that an environment error ended is played again, at most ``refills`` times; it never
+    counts as a reward of 0.
+    """
+
+    def __init__(
+        self,
+        pool: EnvPool,
+        engine: Engine,
+        renderer: Renderer,
+        sampling: Sampling,
+        *,
+        limits: RolloutLimits,
+        refills: int,
+    ) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._renderer = renderer
+        self._sampling = sampling
+        self._limits = limits
+        self._refills = refills
+
+    async def collect(self, tasks: Sequence[Task], group_size: int, *, name: str) -> list[Group]:
+        """One group per task, all at once, in the tasks' order.
+
+        Args:
+            name: Distinguishes this call from all others of the run; ids and seeds follow from it.
+        """
+        plays = [
+            self._group(task, group_size, f"{name}.{number}") for number, task in enumerate(tasks)
+        ]
+        return list(await asyncio.gather(*plays))
+
+    async def _group(self, task: Task, size: int, group_id: str) -> Group:
+        played = await asyncio.gather(
+            *(self._member(task, group_id, f"{group_id}.{member}") for member in range(size))
+        )
+        episodes = [one for tries in played for one in tries]
+        good = tuple(one for one in episodes if not one.ending.masked)
+        return Group(group_id, task, good, tuple(one for one in episodes if one.ending.masked))
+
+    async def _member(self, task: Task, group_id: str, episode_id: str) -> list[Episode]:
+        """The tries of one member: the last is good, unless all failed."""
+        tries: list[Episode] = []
+        seed = turn_seed(self._sampling.seed, group_id, 0) % 2**31
+        while len(tries) <= self._refills and (not tries or tries[-1].ending.masked):
+            async with self._pool.env() as env:
+                episode = await run_episode(
+                    env,
+                    self._engine,
+                    self._renderer,
+                    self._sampling,
+                    task=task,
+                    seed=seed,
+                    episode_id=f"{episode_id}.{len(tries)}",
+                    group_id=group_id,
+                    limits=self._limits,
+                )
+            if episode.ending.masked:
+                await self._pool.discard(env)
+            tries.append(episode)
+        return tries

@@ -1,0 +1,1 @@
+"""The subcommands of ``agentgym`` that need the ``train`` extra."""

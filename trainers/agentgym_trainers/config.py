@@ -1,0 +1,224 @@
+"""The one configuration of a run. A YAML recipe plus ``key=value`` overrides; unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agentgym.errors import ConfigError
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class EnvConfig(Section):
+    """Which environment, and how it is made."""
+
+    id: str = Field("agentgym/Search-v0", description="Registered environment id.")
+    kwargs: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments of the environment's constructor."
+    )
+
+
+class RolloutConfig(Section):
+    """How episodes are played, for training, evaluation and demonstrations."""
+
+    temperature: float = Field(
+        1.0, gt=0, description="Sampling temperature of training; the learner applies the same."
+    )
+    concurrency: int = Field(128, ge=1, description="Episodes played at once.")
+    turn_tokens: int = Field(256, ge=1, description="Sampled tokens in one turn.")
+    episode_tokens: int = Field(4_096, ge=1, description="Sampled tokens in one episode.")
+    context_tokens: int = Field(4_096, ge=8, description="Tokens in one segment, all included.")
+    episode_s: float = Field(600, gt=0, description="Wall seconds of one episode.")
+    generate_s: float = Field(300, gt=0, description="Wall seconds of one engine call.")
+    refills: int = Field(
+        2, ge=0, description="Times an episode that an environment error ended is played again."
+    )
+
+
+class OptimizerConfig(Section):
+    """AdamW and its schedule."""
+
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate.")
+    warmup_steps: int = Field(0, ge=0, description="Optimiser steps of linear warm-up.")
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant", description="After warm-up; cosine falls to a tenth."
+    )
+    betas: tuple[float, float] = Field((0.9, 0.95), description="AdamW moments.")
+    weight_decay: float = Field(0.0, ge=0, description="On matrices only.")
+    clip_norm: float = Field(1.0, gt=0, description="Gradient norm above which it is scaled down.")
+    micro_batch_tokens: int = Field(
+        3_072, ge=1, description="Padded tokens of one forward pass: memory, not the result."
+    )
+
+
+class TrainConfig(Section):
+    """GRPO (arXiv:2402.03300) over whole episodes."""
+
+    steps: int = Field(100, ge=1, description="Rounds of collecting and updating.")
+    groups: int = Field(16, ge=1, description="Tasks per step.")
+    group_size: int = Field(8, ge=2, description="Episodes per task: same task, same seed.")
+    minibatches: int = Field(1, ge=1, description="Optimiser steps per round.")
+    baseline: Literal["mean", "loo", "none"] = Field("mean", description="What a return is held against.")
+    scale: Literal["std", "none", "batch"] = Field("std", description="What advantages are divided by.")
+    aggregation: Literal["token", "sequence", "episode"] = Field(
+        "token", description="What weighs the same in the loss; normalised over the whole batch."
+    )
+    clip_low: float = Field(0.2, ge=0, lt=1, description="Lower clip of the policy ratio.")
+    clip_high: float = Field(0.28, ge=0, description="Upper clip (DAPO's clip-higher).")
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class ScratchConfig(Section):
+    """A new small model instead of an existing one."""
+
+    architecture: str = Field("qwen3", description="Model type of transformers.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="Fields of its configuration, such as hidden_size."
+    )
+    vocab_size: int = Field(2_048, ge=300, description="Tokens of the BPE tokenizer to train.")
+    tokenizer_episodes: int = Field(1_500, ge=1, description="Demonstrations it is trained on.")
+
+
+class SftConfig(Section):
+    """Warm start: imitate the environment's oracle, with wrong turns mixed in."""
+
+    steps: int = Field(600, ge=1, description="Optimiser steps.")
+    episodes: int = Field(48, ge=1, description="New demonstrations per step.")
+    mistake_rate: float = Field(
+        0.35,
+        ge=0,
+        le=1,
+        description="Share of turns played by the novice, so that something is left to explore.",
+    )
+    scratch: ScratchConfig | None = Field(None, description="Start from a new model, not `model`.")
+    optimizer: OptimizerConfig = OptimizerConfig(
+        learning_rate=2e-3, warmup_steps=50, schedule="cosine", weight_decay=0.01
+    )
+
+
+class EvalConfig(Section):
+    """Success on tasks that were not trained on."""
+
+    split: Literal["train", "val", "test", "all"] = Field(
+        "test", description="Tasks of the evaluation before and after training."
+    )
+    tasks: int = Field(200, ge=1, description="How many of them, at most.")
+    temperature: float = Field(1.0, ge=0, description="0 is greedy.")
+    every: int = Field(10, ge=0, description="Training steps between looks at `val`; 0 is never.")
+    every_tasks: int = Field(64, ge=1, description="Tasks of such a look.")
+
+
+class CheckpointConfig(Section):
+    """When to save, and how much to keep."""
+
+    every: int = Field(20, ge=0, description="Training steps between checkpoints; 0: only the end.")
+    keep: int = Field(2, ge=1, description="Newest checkpoints kept.")
+
+
+class RunConfig(Section):
+    """Everything about a run."""
+
+    model: str = Field("search-tiny", description="Embedded policy, folder, or hub id.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = Field(
+        "auto", description="auto: float32 on the CPU, bfloat16 on CUDA."
+    )
+    seed: int = Field(0, ge=0, description="Of everything: tasks, sampling, initialisation.")
+    run_dir: Path | None = Field(None, description="Default: runs/<recipe>-seed<seed>.")
+    resume: bool = Field(False, description="Go on from the newest checkpoint of run_dir.")
+    env: EnvConfig = EnvConfig()
+    rollout: RolloutConfig = RolloutConfig()
+    train: TrainConfig = TrainConfig()
+    sft: SftConfig = SftConfig()
+    eval: EvalConfig = EvalConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, as saved with a run."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(recipe: Path | None, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a recipe and apply ``key=value`` overrides (``train.steps=10``; values are YAML).
+
+    Raises:
+        ConfigError: Unreadable recipe, unknown key (with the nearest one), or a bad value.
+    """
+    values = {} if recipe is None else _read_yaml(recipe)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"{override!r} is not key=value; for example train.steps=10")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{key}: {text!r} is not a YAML value") from error
+        _assign(values, key.split("."), value)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(error))) from error
+
+
+def documented_keys(section: type[BaseModel] = RunConfig, prefix: str = "") -> dict[str, str]:
+    """Every key of the configuration with its description."""
+    keys: dict[str, str] = {}
+    for name, field in section.model_fields.items():
+        nested = _section_of(field.annotation)
+        if nested:
+            keys.update(documented_keys(nested, f"{prefix}{name}."))
+        else:
+            keys[prefix + name] = field.description or ""
+    return keys
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *getattr(annotation, "__args__", ())):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None
+
+
+def _read_yaml(recipe: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{recipe}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{recipe}: not YAML ({' '.join(str(error).split())})") from error
+    if values is not None and not isinstance(values, dict):
+        raise ConfigError(f"{recipe}: a recipe is a mapping of keys, got {type(values).__name__}")
+    return values or {}
+
+
+def _assign(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        nested = values.get(name)
+        if not isinstance(nested, dict):
+            nested = values[name] = {}
+        values = nested
+    values[path[-1]] = value
+
+
+def _explain(error: ValidationError) -> Iterator[str]:
+    known = list(documented_keys())
+    for detail in error.errors(include_url=False):
+        key = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            last = {name.rpartition(".")[2]: name for name in known}
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+            near = difflib.get_close_matches(key.rpartition(".")[2], last, n=1, cutoff=0.5)
+            best = close[0] if close else last[near[0]] if near else None
+            yield f"unknown key {key!r}" + (f"; did you mean {best!r}?" if best else "")
+        else:
+            yield f"{key}: {detail['msg']}, got {detail['input']!r}"

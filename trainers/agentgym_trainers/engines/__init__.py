@@ -1,0 +1,1 @@
+"""What generates: engines behind :class:`agentgym.Engine`."""

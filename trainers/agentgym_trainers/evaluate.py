@@ -1,0 +1,82 @@
+"""Success on held-out tasks, with an honest interval."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agentgym import Episode, Task, TaskSet
+from agentgym_trainers.collector import Collector
+
+_Z95 = 1.959964
+
+
+@dataclass(frozen=True, slots=True)
+class EvalReport:
+    """Success rate with its 95 % Wilson interval; environment errors are counted apart.
+
+    ``components`` are means over episodes of the environment's reward components.
+    """
+
+    success: float
+    low: float
+    high: float
+    episodes: int
+    env_errors: int
+    turns: float
+    sampled_tokens: float
+    components: dict[str, float]
+    endings: dict[str, int]
+
+
+async def evaluate(
+    collector: Collector, tasks: Sequence[Task], *, name: str
+) -> tuple[EvalReport, list[Episode]]:
+    """Play each task once."""
+    groups = await collector.collect(tasks, 1, name=name)
+    good = [episode for group in groups for episode in group.episodes]
+    lost = sum(1 for group in groups if not group.episodes)
+    return report(good, env_errors=lost), good
+
+
+def report(episodes: Sequence[Episode], *, env_errors: int = 0) -> EvalReport:
+    """Summarise episodes; success is ``Ending.SOLVED``."""
+    count = len(episodes)
+    solved = sum(episode.ending == "solved" for episode in episodes)
+    low, high = wilson(solved, count)
+    names = sorted({name for episode in episodes for name in episode.rewards})
+    return EvalReport(
+        success=solved / count if count else math.nan,
+        low=low,
+        high=high,
+        episodes=count,
+        env_errors=env_errors,
+        turns=_mean([len(episode.turns) for episode in episodes]),
+        sampled_tokens=_mean([episode.sampled_tokens for episode in episodes]),
+        components={n: _mean([e.rewards.get(n, 0.0) for e in episodes]) for n in names},
+        endings=dict(Counter(episode.ending.value for episode in episodes)),
+    )
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """The 95 % Wilson score interval of a proportion; (nan, nan) without trials."""
+    if trials == 0:
+        return math.nan, math.nan
+    rate, z2 = successes / trials, _Z95**2
+    centre = (rate + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = _Z95 * math.sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def choose_tasks(tasks: TaskSet, count: int, *, seed: int) -> list[Task]:
+    """At most ``count`` different tasks, the same for the same seed."""
+    order = np.random.default_rng(seed).permutation(len(tasks))[:count]
+    return [tasks[int(number)] for number in order]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else math.nan

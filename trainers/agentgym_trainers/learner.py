@@ -1,0 +1,134 @@
+"""The optimiser step: micro-batches in, one update of the weights out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from agentgym.errors import AgentGymError
+from agentgym_trainers.forward import TokenScores, score
+from agentgym_trainers.rows import Rows, micro_batches
+
+
+class DivergedError(AgentGymError):
+    """The loss or the gradient is no longer a number; the weights were left as they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerSettings:
+    """AdamW (arXiv:1711.05101) with linear warm-up and, after it, a constant or cosine rate."""
+
+    learning_rate: float = 3e-4
+    warmup_steps: int = 0
+    total_steps: int = 0
+    schedule: str = "constant"
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 0.0
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLoss:
+    """What a loss function returns for one micro-batch.
+
+    ``loss`` is the micro-batch's share of the whole batch's loss (global normaliser); ``sums`` are
+    detached sums, which add up over micro-batches.
+    """
+
+    loss: torch.Tensor
+    sums: dict[str, float]
+
+
+LossFunction = Callable[[TokenScores, Rows, torch.Tensor], BatchLoss]
+"""From scores, the micro-batch, and its row numbers in the whole batch."""
+
+
+class Learner:
+    """Owns the optimiser of one model.
+
+    Args:
+        model: Trained in place. Only parameters that require a gradient are updated.
+        micro_batch_tokens: Padded tokens of one forward and backward pass. The update does not
+            depend on it.
+    """
+
+    def __init__(self, model: Any, settings: OptimizerSettings, *, micro_batch_tokens: int) -> None:
+        self.model = model
+        self.settings = settings
+        self.steps = 0
+        self._micro_batch_tokens = micro_batch_tokens
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        decay = [p for p in self._parameters if p.dim() >= 2]
+        rest = [p for p in self._parameters if p.dim() < 2]
+        groups = [
+            {"params": decay, "weight_decay": settings.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+        self._optimizer = torch.optim.AdamW(
+            groups, lr=settings.learning_rate, betas=settings.betas
+        )
+
+    def update(self, rows: Rows, loss_of: LossFunction, *, temperature: float) -> dict[str, float]:
+        """One optimiser step over all of ``rows``.
+
+        Returns:
+            The loss, the gradient norm before clipping, the learning rate, and the sums of the loss
+            function.
+
+        Raises:
+            DivergedError: Loss or gradient is not finite; nothing was changed.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        total, sums = self.gradients(rows, loss_of, temperature=temperature)
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip_norm))
+        if not math.isfinite(total) or not math.isfinite(norm):
+            self._optimizer.zero_grad(set_to_none=True)
+            raise DivergedError(
+                f"optimiser step {self.steps + 1}: loss {total}, gradient norm {norm}; the weights "
+                "are those of the step before. Lower train.learning_rate, or resume from an earlier "
+                "checkpoint"
+            )
+        rate = self._learning_rate()
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self.steps += 1
+        return {"loss": total, "grad_norm": norm, "learning_rate": rate, **sums}
+
+    def gradients(
+        self, rows: Rows, loss_of: LossFunction, *, temperature: float
+    ) -> tuple[float, dict[str, float]]:
+        """Accumulate the gradient of the whole batch; returns its loss and the metric sums."""
+        total = 0.0
+        sums: dict[str, float] = {}
+        for numbers in micro_batches(rows, self._micro_batch_tokens):
+            part = rows.take(numbers)
+            outcome = loss_of(score(self.model, part, temperature=temperature), part, numbers)
+            outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            total += float(outcome.loss.detach())
+            for name, value in outcome.sums.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return total, sums
+
+    def state_dict(self) -> dict[str, Any]:
+        """Optimiser and schedule, for a checkpoint."""
+        return {"optimizer": self._optimizer.state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of :meth:`state_dict`."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.steps = state["steps"]
+
+    def _learning_rate(self) -> float:
+        settings, step = self.settings, self.steps
+        if step < settings.warmup_steps:
+            return settings.learning_rate * (step + 1) / settings.warmup_steps
+        if settings.schedule == "cosine":
+            span = max(settings.total_steps - settings.warmup_steps, 1)
+            progress = min((step - settings.warmup_steps) / span, 1.0)
+            return settings.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
+        return settings.learning_rate

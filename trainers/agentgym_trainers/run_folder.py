@@ -1,0 +1,98 @@
+"""The folder of a run: configuration, metrics, episodes, checkpoints, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agentgym import Episode
+from agentgym.episode_io import write_episodes
+from agentgym.errors import DataError, UsageError
+from agentgym_trainers.config import RunConfig
+
+
+class RunFolder:
+    """Writes what a run leaves behind. Nothing that is already there is overwritten.
+
+    Args:
+        path: The folder.
+        config: Saved as ``config.yaml``.
+        resume: Go on with a run that is there.
+
+    Raises:
+        UsageError: There is a run and ``resume`` is False, or none and it is True.
+    """
+
+    def __init__(self, path: Path, config: RunConfig, *, resume: bool) -> None:
+        self.path = path
+        self._metrics_path = path / "metrics.jsonl"
+        exists = (path / "config.yaml").exists()
+        if exists and not resume:
+            raise UsageError(
+                f"{path} already holds a run; go on with it by resume=true, or choose another "
+                "folder by run_dir=..."
+            )
+        if resume and not exists:
+            raise UsageError(f"{path} holds no run to resume; leave resume=true out")
+        for part in ("episodes", "checkpoints", "tensorboard"):
+            (path / part).mkdir(parents=True, exist_ok=True)
+        if not exists:
+            (path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._board = SummaryWriter(str(path / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints go."""
+        return self.path / "checkpoints"
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one line to ``metrics.jsonl``, and the same to TensorBoard."""
+        line = json.dumps({"step": step, **metrics})
+        with self._metrics_path.open("a", encoding="utf-8") as out:
+            out.write(line + "\n")
+        for name, value in metrics.items():
+            self._board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+
+    def forget_after(self, step: int) -> None:
+        """Drop metrics of steps that a resumed run will do again."""
+        if not self._metrics_path.exists():
+            return
+        kept = [line for line in read_metrics(self.path) if line["step"] <= step]
+        partial = self._metrics_path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        partial.replace(self._metrics_path)
+
+    def save_episodes(self, name: str, episodes: Sequence[Episode]) -> None:
+        """Write ``episodes/<name>.jsonl.zst``."""
+        write_episodes(self.path / "episodes" / f"{name}.jsonl.zst", episodes)
+
+    def close(self) -> None:
+        """Flush TensorBoard."""
+        self._board.close()  # type: ignore[no-untyped-call]
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of a run's ``metrics.jsonl``; an unfinished last line is left out.
+
+    Raises:
+        DataError: No such file, or a bad line.
+    """
+    return list(_metric_lines(run / "metrics.jsonl"))
+
+
+def _metric_lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); is it a run folder?") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            if number == len(lines) and not line.endswith("\n"):
+                return  # the run was killed while it wrote this line
+            raise DataError(f"{path}:{number}: not a line of metrics ({error})") from error
