@@ -77,7 +77,7 @@ class TextEnv(gym.Env[str, str]):
         render_mode: ``ansi`` gives the transcript as text.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012  # gymnasium declares it so
     default_limits: ClassVar[EpisodeLimits] = EpisodeLimits()
     reward_weights: ClassVar[Mapping[str, float]] = {"success": 1.0}
     """Every reward component and its weight in the scalar reward; 0 for one only reported."""
@@ -170,9 +170,7 @@ class TextEnv(gym.Env[str, str]):
             self._tasks = loaded.split(self.split_name)
         return self._tasks
 
-    async def begin(
-        self, *, seed: int | None = None, task: Task | str | None = None
-    ) -> StepResult:
+    async def begin(self, *, seed: int | None = None, task: Task | str | None = None) -> StepResult:
         """Start an episode (the asynchronous ``reset``).
 
         Args:
@@ -247,7 +245,7 @@ class TextEnv(gym.Env[str, str]):
         truncated = result.ending is not None and result.ending.truncated
         return _text(result), result.reward, terminated, truncated, dict(result.info)
 
-    def render(self) -> str | None:  # type: ignore[override]  # gymnasium leaves the type open
+    def render(self) -> str | None:
         """The transcript so far (mode ``ansi``)."""
         if self.render_mode is None:
             return None

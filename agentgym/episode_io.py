@@ -37,8 +37,9 @@ def read_episodes(path: Path) -> Iterator[Episode]:
     """
     number = 0
     try:
-        for number, line in enumerate(_lines(path), start=1):
+        for line in _lines(path):
             yield episode_from_json(json.loads(line))
+            number += 1
     except (zstandard.ZstdError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}:{number + 1}: not a whole episode ({error})") from error
 

@@ -1,13 +1,13 @@
 """What a tool is: a typed Python function that the model may call.
 
-    @tool
-    async def search(query: str, top_k: int = 3) -> str:
-        \"\"\"Search the corpus.
+@tool
+async def search(query: str, top_k: int = 3) -> str:
+    \"\"\"Search the corpus.
 
-        Args:
-            query: What to look for.
-            top_k: How many passages to return.
-        \"\"\"
+    Args:
+        query: What to look for.
+        top_k: How many passages to return.
+    \"\"\"
 """
 
 from __future__ import annotations

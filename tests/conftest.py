@@ -1,6 +1,28 @@
-"""Shared by all tests: the folder of test environments on the path, and a cache of its own."""
+"""Shared by all tests: registered test environments, and one small policy on disk."""
 
 import sys
 from pathlib import Path
 
+import gymnasium as gym
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _register_test_environments() -> None:
+    for name in ("Counting", "Even"):
+        if f"test/{name}-v0" not in gym.registry:
+            gym.register(f"test/{name}-v0", entry_point=f"counting_env:{name}Env")
+
+
+@pytest.fixture(scope="session")
+def policy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random policy of a few thousand parameters, saved as transformers saves models."""
+    from small_models import small_policy
+
+    folder = tmp_path_factory.mktemp("policy")
+    policy = small_policy()
+    policy.model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+    return folder

@@ -6,7 +6,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from agentgym import Action, Ending, EnvError, Message, StepResult, Task, TaskSet, TextEnv, Tool, tool
+from agentgym import (
+    Action,
+    Ending,
+    EnvError,
+    Message,
+    StepResult,
+    Task,
+    TaskSet,
+    TextEnv,
+    Tool,
+    tool,
+)
 
 
 class CountingEnv(TextEnv):
@@ -54,3 +65,38 @@ class CountingEnv(TextEnv):
 
     def oracle(self) -> str:
         return str(self.task.data["n"]) if self.task else ""
+
+
+class EvenEnv(TextEnv):
+    """Two turns; each rewards a message of even length with 0.5. Random policies score about half.
+
+    ``die_every`` makes every n-th step of the process fail like a dead server.
+    """
+
+    steps: ClassVar[int] = 0
+
+    def __init__(self, *, die_every: int = 0, **options: object) -> None:
+        super().__init__(**options)  # type: ignore[arg-type]  # passed through
+        self.die_every = die_every
+
+    def load_tasks(self) -> TaskSet:
+        return TaskSet(Task.create("test/Even-v0", f"Say something {n}.", {}) for n in range(100))
+
+    async def areset(self, task: Task, rng: np.random.Generator) -> StepResult:
+        self.asked = 0
+        return StepResult((Message("user", task.prompt),))
+
+    async def astep(self, action: Action) -> StepResult:
+        EvenEnv.steps += 1
+        if self.die_every and EvenEnv.steps % self.die_every == 0:
+            raise EnvError("server_died")
+        self.asked += 1
+        ending = None if self.asked < 2 else Ending.SOLVED
+        even = float(len(action.raw) % 2 == 0)
+        return StepResult((Message("user", "More."),), {"success": even / 2}, ending)
+
+    def oracle(self) -> str:
+        return "ab"
+
+    def novice(self, rng: np.random.Generator) -> str:
+        return "abc"

@@ -1,9 +1,8 @@
 """How a model writes tool calls: one module per format, one table of names."""
 
+from agentgym.errors import UnknownName
 from agentgym.formats.base import ActionFormat
 from agentgym.formats.hermes import HermesFormat
-
-from agentgym.errors import UnknownName
 
 __all__ = ["ActionFormat", "HermesFormat", "get_format"]
 

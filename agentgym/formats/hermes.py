@@ -86,7 +86,9 @@ def _parse_call(call_id: str, body: str) -> ToolCall:
         return ToolCall(call_id, "", body, None, "missing_name")
     arguments = value.get("arguments", {})
     raw = dict(_members(body)).get("arguments", "{}")
-    if isinstance(arguments, str):  # some models emit the arguments as a JSON string, as OpenAI does
+    if isinstance(
+        arguments, str
+    ):  # some models emit the arguments as a JSON string, as OpenAI does
         try:
             arguments = _DECODER.decode(arguments)
         except (ValueError, RecursionError):

@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+from typing import Any
 
 import gymnasium as gym
 import pytest
@@ -137,7 +138,7 @@ def test_constructors_have_no_side_effects() -> None:
         ({"render_mode": "human"}, "ansi"),
     ],
 )
-def test_wrong_options_name_the_right_ones(options: dict[str, object], message: str) -> None:
+def test_wrong_options_name_the_right_ones(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UnknownName, match=message):
         CountingEnv(**options).reset(seed=0)
 

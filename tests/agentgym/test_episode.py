@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_limits_truncate_and_environment_errors_are_masked() -> None:
 def test_core_types_are_frozen_and_slotted() -> None:
     for kind in (Message, ToolCall, Action, StepResult, Task, Turn, Segment, Episode):
         assert dataclasses.fields(kind)
-        assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # set by dataclass
+        assert getattr(kind, "__dataclass_params__").frozen  # noqa: B009  # set by dataclass
         assert hasattr(kind, "__slots__")
 
 
@@ -93,7 +94,7 @@ def test_an_episode_survives_json_without_loss(text: str, reward: float) -> None
     assert episode_from_json(json.loads(json.dumps(episode_to_json(episode)))) == episode
 
 
-def test_episodes_survive_a_compressed_file_without_loss(tmp_path) -> None:
+def test_episodes_survive_a_compressed_file_without_loss(tmp_path: Path) -> None:
     episodes = [some_episode(), some_episode("", -0.0)]
     write_episodes(tmp_path / "e.jsonl.zst", episodes)
     again = list(read_episodes(tmp_path / "e.jsonl.zst"))
@@ -102,7 +103,7 @@ def test_episodes_survive_a_compressed_file_without_loss(tmp_path) -> None:
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_a_file_cut_in_the_middle_names_the_file_and_the_line(tmp_path) -> None:
+def test_a_file_cut_in_the_middle_names_the_file_and_the_line(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl.zst"
     write_episodes(path, [some_episode(str(n)) for n in range(50)])
     whole = path.read_bytes()

@@ -9,26 +9,46 @@ from agentgym.formats import get_format
 
 hermes = get_format("hermes")
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
 fragments = st.sampled_from(
-    ["<tool_call>", "</tool_call>", '{"name": "f"', '"arguments": ', "{}", "}", "[", '"', "\\", "1e999", "NaN", ","]
+    [
+        "<tool_call>",
+        "</tool_call>",
+        '{"name": "f"',
+        '"arguments": ',
+        "{}",
+        "}",
+        "[",
+        '"',
+        "\\",
+        "1e999",
+        "NaN",
+        ",",
+    ]
 )
 
 
 @given(st.one_of(st.text(), st.lists(fragments | st.text(max_size=3)).map("".join)))
 def test_no_text_makes_the_parser_raise(text: str) -> None:
     for reason in ("stop", "length", "abort"):
-        action = hermes.parse(text, reason)  # type: ignore[arg-type]  # each is a FinishReason
+        action = hermes.parse(text, reason)
         assert action.raw == text
-        assert all((call.arguments is None) == (call.error is not None) for call in action.tool_calls)
+        assert all(
+            (call.arguments is None) == (call.error is not None) for call in action.tool_calls
+        )
 
 
 @given(
     st.lists(
-        st.tuples(st.text(min_size=1), st.dictionaries(st.text(), json_values, max_size=4)), max_size=3
+        st.tuples(st.text(min_size=1), st.dictionaries(st.text(), json_values, max_size=4)),
+        max_size=3,
     )
 )
 def test_rendered_calls_are_parsed_back(calls: list[tuple[str, dict[str, object]]]) -> None:
@@ -63,7 +83,9 @@ def test_each_defect_has_its_code(body: str, reason: str, code: str) -> None:
 
 
 def test_arguments_as_a_json_string_are_accepted() -> None:
-    (call,) = hermes.parse('<tool_call>{"name":"f","arguments":"{\\"a\\": 1}"}</tool_call>').tool_calls
+    (call,) = hermes.parse(
+        '<tool_call>{"name":"f","arguments":"{\\"a\\": 1}"}</tool_call>'
+    ).tool_calls
     assert call.arguments == {"a": 1}
 
 

@@ -16,7 +16,9 @@ def test_it_contains_strings_up_to_its_length() -> None:
 
 
 def test_samples_lie_inside_and_follow_the_seed() -> None:
-    assert [Unicode(10, seed=1).sample() for _ in range(3)] == [Unicode(10, seed=1).sample() for _ in range(3)]
+    assert [Unicode(10, seed=1).sample() for _ in range(3)] == [
+        Unicode(10, seed=1).sample() for _ in range(3)
+    ]
     space = Unicode(3, seed=0)
     assert all(space.sample() in space for _ in range(100))
 

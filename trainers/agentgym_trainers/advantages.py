@@ -49,9 +49,7 @@ def group_advantage(
     advantages_N = torch.zeros_like(returns_N)
     for group in torch.unique(group_N):
         member_N = (group_N == group) & valid_N
-        advantages_N[member_N] = _within_group(
-            returns_N[member_N], baseline, scale, ddof, eps
-        )
+        advantages_N[member_N] = _within_group(returns_N[member_N], baseline, scale, ddof, eps)
     if scale == "batch":
         used_N = advantages_N[valid_N]
         if len(used_N) > ddof and bool((used_N != used_N[0]).any()):

@@ -21,7 +21,7 @@ _STATE = "trainer.pt"
 def save_checkpoint(
     folder: Path, step: int, policy: Policy, state: dict[str, Any], *, keep: int
 ) -> Path:
-    """Save weights, tokenizer and ``state`` as ``folder/step-NNNNNN``, then drop all but the newest.
+    """Save policy and ``state`` as ``folder/step-NNNNNN``, then drop all but the newest.
 
     Args:
         state: Tensors, numbers, strings, lists and dicts: optimiser, RNG, position in the tasks.
@@ -63,7 +63,9 @@ def load_state(checkpoint: Path) -> tuple[int, dict[str, Any]]:
         manifest = json.loads((checkpoint / _MANIFEST).read_text(encoding="utf-8"))
         step, sums = int(manifest["step"]), dict(manifest["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{checkpoint}: the checkpoint has no readable manifest; {advice}") from error
+        raise DataError(
+            f"{checkpoint}: the checkpoint has no readable manifest; {advice}"
+        ) from error
     for name, expected in sums.items():
         path = checkpoint / name
         if not path.is_file() or _sha256(path) != expected:

@@ -1,4 +1,4 @@
-"""The one configuration of a run. A YAML recipe plus ``key=value`` overrides; unknown keys are errors."""
+"""The configuration of a run: a YAML recipe plus ``key=value`` overrides; unknown keys fail."""
 
 from __future__ import annotations
 
@@ -68,8 +68,12 @@ class TrainConfig(Section):
     groups: int = Field(16, ge=1, description="Tasks per step.")
     group_size: int = Field(8, ge=2, description="Episodes per task: same task, same seed.")
     minibatches: int = Field(1, ge=1, description="Optimiser steps per round.")
-    baseline: Literal["mean", "loo", "none"] = Field("mean", description="What a return is held against.")
-    scale: Literal["std", "none", "batch"] = Field("std", description="What advantages are divided by.")
+    baseline: Literal["mean", "loo", "none"] = Field(
+        "mean", description="What a return is held against."
+    )
+    scale: Literal["std", "none", "batch"] = Field(
+        "std", description="What advantages are divided by."
+    )
     aggregation: Literal["token", "sequence", "episode"] = Field(
         "token", description="What weighs the same in the loss; normalised over the whole batch."
     )

@@ -1,7 +1,7 @@
 """Log-probabilities of the sampled tokens under the current weights.
 
-Two savings, neither of which changes a number: what all rows of a micro-batch begin with is computed
-once, and logits are computed only where a token was sampled.
+Two savings, neither of which changes a number: what all rows of a micro-batch begin with is
+computed once, and logits are computed only where a token was sampled.
 
 Shape letters: ``B`` rows, ``T`` tokens, ``M`` sampled tokens, ``V`` vocabulary, ``E`` embedding.
 """
@@ -71,10 +71,8 @@ def shared_prefix(rows: Rows) -> int:
 
 def _hidden_after_prefix(model: Any, token_ids_BT: torch.Tensor, shared: int) -> torch.Tensor:
     """Hidden states of positions ``shared`` on; gradients flow into the one copy of the prefix."""
-    cache = DynamicCache()
-    model.base_model(
-        input_ids=token_ids_BT[:1, :shared], past_key_values=cache, use_cache=True
-    )
+    cache: Any = DynamicCache()
+    model.base_model(input_ids=token_ids_BT[:1, :shared], past_key_values=cache, use_cache=True)
     for layer in cache.layers:
         layer.keys = layer.keys.expand(len(token_ids_BT), -1, -1, -1)
         layer.values = layer.values.expand(len(token_ids_BT), -1, -1, -1)

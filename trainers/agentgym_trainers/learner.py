@@ -68,9 +68,7 @@ class Learner:
             {"params": decay, "weight_decay": settings.weight_decay},
             {"params": rest, "weight_decay": 0.0},
         ]
-        self._optimizer = torch.optim.AdamW(
-            groups, lr=settings.learning_rate, betas=settings.betas
-        )
+        self._optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
 
     def update(self, rows: Rows, loss_of: LossFunction, *, temperature: float) -> dict[str, float]:
         """One optimiser step over all of ``rows``.
@@ -89,7 +87,7 @@ class Learner:
             self._optimizer.zero_grad(set_to_none=True)
             raise DivergedError(
                 f"optimiser step {self.steps + 1}: loss {total}, gradient norm {norm}; the weights "
-                "are those of the step before. Lower train.learning_rate, or resume from an earlier "
+                "are those of the step before. Lower the learning rate, or resume from an earlier "
                 "checkpoint"
             )
         rate = self._learning_rate()
@@ -108,7 +106,7 @@ class Learner:
         for numbers in micro_batches(rows, self._micro_batch_tokens):
             part = rows.take(numbers)
             outcome = loss_of(score(self.model, part, temperature=temperature), part, numbers)
-            outcome.loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            outcome.loss.backward()
             total += float(outcome.loss.detach())
             for name, value in outcome.sums.items():
                 sums[name] = sums.get(name, 0.0) + value

@@ -15,7 +15,9 @@ MAX_LOG_RATIO = 20.0
 """Log-ratios are clamped to ± this, so that no ratio overflows."""
 
 
-def log_ratio(logp_BT: torch.Tensor, old_logp_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+def log_ratio(
+    logp_BT: torch.Tensor, old_logp_BT: torch.Tensor, mask_BT: torch.Tensor
+) -> torch.Tensor:
     """``logp - old_logp`` where the policy sampled, clamped; exactly 0 elsewhere.
 
     Both inputs are replaced before they are subtracted, so an inf or NaN under a False mask reaches
@@ -73,9 +75,9 @@ def policy_loss(
 ) -> torch.Tensor:
     """Per-token loss, unreduced; 0 where ``mask_BT`` is False.
 
-    Source: ``ppo`` is the clipped ratio (arXiv:1707.06347; ``clip_high=0.28`` is DAPO's clip-higher,
-    arXiv:2503.14476; ``dual_clip`` caps at ``-A·c`` where A < 0, arXiv:1912.09729); ``reinforce`` is
-    ``-A·logp``.
+    Source: ``ppo`` is the clipped ratio (arXiv:1707.06347; ``clip_high=0.28`` is DAPO's
+    clip-higher, arXiv:2503.14476; ``dual_clip`` caps at ``-A·c`` where A < 0, arXiv:1912.09729);
+    ``reinforce`` is ``-A·logp``.
 
     Args:
         weight_BT: Detached importance weights to multiply with.

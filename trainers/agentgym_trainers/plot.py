@@ -27,7 +27,9 @@ def plot_runs(runs: Sequence[Path], out: Path) -> None:
     for number, run in enumerate(runs):
         lines = read_metrics(run)
         if not any("episode/success" in line or "test/success" in line for line in lines):
-            raise DataError(f"{run}: no success in metrics.jsonl; only training runs can be plotted")
+            raise DataError(
+                f"{run}: no success in metrics.jsonl; only training runs can be plotted"
+            )
         _draw(axes, lines, run.name, f"C{number}")
     axes.set_xlabel("training step")
     axes.set_ylabel("success")
@@ -45,7 +47,8 @@ def _draw(axes: Any, lines: Sequence[dict[str, Any]], name: str, colour: str) ->
         steps = [step for step, _ in train]
         values = [value for _, value in train]
         smooth = [
-            sum(values[max(0, i - _SMOOTH + 1) : i + 1]) / len(values[max(0, i - _SMOOTH + 1) : i + 1])
+            sum(values[max(0, i - _SMOOTH + 1) : i + 1])
+            / len(values[max(0, i - _SMOOTH + 1) : i + 1])
             for i in range(len(values))
         ]
         axes.plot(steps, values, color=colour, alpha=0.25, linewidth=1)

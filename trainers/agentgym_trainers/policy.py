@@ -50,7 +50,7 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "auto") -> Poli
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         config = AutoConfig.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=kind)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=kind)
     except (OSError, ValueError, KeyError) as error:
         embedded = ", ".join(sorted(p.name for p in EMBEDDED.iterdir() if p.is_dir()))
         reason = str(error).strip().splitlines()[0]

@@ -89,22 +89,6 @@ class _SegmentWriter:
         )
 
 
-@dataclass(slots=True)
-class _Recording:
-    """The episode so far."""
-
-    segments: list[_SegmentWriter] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
-
-    def reward_sums(self) -> dict[str, float]:
-        """Each reward component summed over the turns."""
-        sums: dict[str, float] = {}
-        for turn in self.turns:
-            for name, value in (turn.result.rewards if turn.result else {}).items():
-                sums[name] = sums.get(name, 0.0) + value
-        return sums
-
-
 async def run_episode(
     env: TextEnv,
     engine: Engine,
@@ -133,19 +117,20 @@ async def run_episode(
         UsageError, PluginError: The caller's mistake, which no refill can mend.
     """
     limits = limits or RolloutLimits()
-    recording = _Recording()
+    player = _Player(env, engine, renderer, sampling, limits, episode_id)
     try:
         async with asyncio.timeout(limits.episode_s) as clock:
-            ending = await _play(
-                env, engine, renderer, sampling, task, seed, episode_id, limits, recording
-            )
-    except TimeoutError:
-        ending = Ending.TIME_LIMIT if clock.expired() else Ending.ENV_ERROR
+            ending = await player.play(task, seed)
+    except TimeoutError as error:
+        ending = Ending.TIME_LIMIT
+        if not clock.expired():
+            ending = Ending.ENV_ERROR
+            player.turns.append(_error_turn(error, len(player.turns)))
     except (UsageError, PluginError):
         raise
     except Exception as error:  # the one boundary between an environment's code and training
         ending = Ending.ENV_ERROR
-        recording.turns.append(_error_turn(error, len(recording.turns)))
+        player.turns.append(_error_turn(error, len(player.turns)))
     finally:
         await engine.release(episode_id)
     return Episode(
@@ -153,66 +138,92 @@ async def run_episode(
         group_id=group_id,
         task_key=env.task.key if env.task else "",
         seed=seed,
-        turns=tuple(recording.turns),
-        segments=tuple(writer.segment() for writer in recording.segments),
-        rewards={} if ending.masked else recording.reward_sums(),
+        turns=tuple(player.turns),
+        segments=tuple(writer.segment() for writer in player.segments),
+        rewards={} if ending.masked else player.reward_sums(),
         ending=ending,
     )
 
 
-async def _play(
-    env: TextEnv,
-    engine: Engine,
-    renderer: Renderer,
-    sampling: Sampling,
-    task: Task | str | None,
-    seed: int,
-    episode_id: str,
-    limits: RolloutLimits,
-    recording: _Recording,
-) -> Ending:
-    result = await env.begin(seed=seed, task=task)
-    prompt: Prompt | None = renderer.start(env.transcript)
-    while True:
-        if prompt is None or not recording.segments:
-            prompt = prompt or renderer.start(env.transcript)
-            recording.segments.append(_SegmentWriter())
-        writer = recording.segments[-1]
-        sampled_tokens = sum(sum(one.mask) for one in recording.segments)
-        room = {
-            Ending.CONTEXT_LIMIT: limits.context_tokens - len(prompt.token_ids),
-            Ending.TOKEN_LIMIT: limits.episode_tokens - sampled_tokens,
-        }
-        tightest = min(room, key=lambda limit: room[limit])
-        if room[tightest] <= 0:
-            return tightest
-        writer.observe(prompt.token_ids)
-        turn = len(recording.turns)
-        settings = replace(
-            sampling,
-            max_tokens=min(limits.turn_tokens, room[tightest]),
-            stop_ids=renderer.stop_ids,
-            seed=turn_seed(sampling.seed, episode_id, turn),
+@dataclass(slots=True)
+class _Player:
+    """Plays one episode, writing down every token as it goes."""
+
+    env: TextEnv
+    engine: Engine
+    renderer: Renderer
+    sampling: Sampling
+    limits: RolloutLimits
+    episode_id: str
+    segments: list[_SegmentWriter] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+
+    async def play(self, task: Task | str | None, seed: int) -> Ending:
+        """Take turns until something ends."""
+        result = await self.env.begin(seed=seed, task=task)
+        prompt: Prompt | None = None
+        while True:
+            if prompt is None:  # the start, or a template that rewrites what was said before
+                prompt = self.renderer.start(self.env.transcript)
+                self.segments.append(_SegmentWriter())
+            tightest, room = self._room(prompt)
+            if room <= 0:
+                return tightest
+            self.segments[-1].observe(prompt.token_ids)
+            max_tokens = min(self.limits.turn_tokens, room)
+            generation, generate_s = await self._generate(prompt, max_tokens)
+            action = self._record(generation, result)
+            if action.finish_reason == "length" and max_tokens == room:
+                return tightest
+            result = await self.env.advance(action)
+            timed = {**result.telemetry, "generate_s": generate_s}
+            self.turns[-1] = replace(self.turns[-1], result=replace(result, telemetry=timed))
+            if result.ending is not None:
+                return result.ending
+            prompt = self.renderer.extend(prompt, generation.token_ids, self.env.transcript)
+
+    def reward_sums(self) -> dict[str, float]:
+        """Each reward component summed over the turns."""
+        sums: dict[str, float] = {}
+        for turn in self.turns:
+            for name, value in (turn.result.rewards if turn.result else {}).items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums
+
+    def _room(self, prompt: Prompt) -> tuple[Ending, int]:
+        """The limit that the next turn would reach first, and the tokens left to it."""
+        sampled = sum(sum(writer.mask) for writer in self.segments)
+        context = self.limits.context_tokens - len(prompt.token_ids)
+        episode = self.limits.episode_tokens - sampled
+        if context <= episode:
+            return Ending.CONTEXT_LIMIT, context
+        return Ending.TOKEN_LIMIT, episode
+
+    async def _generate(self, prompt: Prompt, max_tokens: int) -> tuple[Generation, float]:
+        sampling = replace(
+            self.sampling,
+            max_tokens=max_tokens,
+            stop_ids=self.renderer.stop_ids,
+            seed=turn_seed(self.sampling.seed, self.episode_id, len(self.turns)),
         )
         started = time.perf_counter()
-        generation = await engine.generate(
-            prompt.token_ids, settings, request_id=episode_id, timeout_s=limits.generate_s
+        generation = await self.engine.generate(
+            prompt.token_ids,
+            sampling,
+            request_id=self.episode_id,
+            timeout_s=self.limits.generate_s,
         )
-        generate_s = time.perf_counter() - started
-        start, stop = writer.act(generation, turn)
-        text = renderer.decode(generation.token_ids)
-        action = env.action_format.parse(text, generation.finish_reason)
-        anchor = _anchor(result.messages)
-        pending = Turn(turn, "act", len(recording.segments) - 1, start, stop, action, None, anchor)
-        recording.turns.append(pending)
-        if generation.finish_reason == "length" and settings.max_tokens == room[tightest]:
-            return tightest
-        result = await env.advance(action)
-        timed = {**result.telemetry, "generate_s": generate_s}
-        recording.turns[-1] = replace(pending, result=replace(result, telemetry=timed))
-        if result.ending is not None:
-            return result.ending
-        prompt = renderer.extend(prompt, generation.token_ids, env.transcript)
+        return generation, time.perf_counter() - started
+
+    def _record(self, generation: Generation, answered: StepResult) -> Action:
+        """Write the turn down before the environment sees it, so that no sampled token is lost."""
+        index = len(self.turns)
+        start, stop = self.segments[-1].act(generation, index)
+        text = self.renderer.decode(generation.token_ids)
+        action = self.env.action_format.parse(text, generation.finish_reason)
+        segment, anchor = len(self.segments) - 1, _anchor(answered.messages)
+        self.turns.append(Turn(index, "act", segment, start, stop, action, None, anchor))
+        return action
 
 
 def turn_seed(seed: int, episode_id: str, turn: int) -> int:

@@ -42,7 +42,7 @@ class RunFolder:
             (path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
         from torch.utils.tensorboard import SummaryWriter
 
-        self._board = SummaryWriter(str(path / "tensorboard"))  # type: ignore[no-untyped-call]
+        self._board = SummaryWriter(str(path / "tensorboard"))
 
     @property
     def checkpoints(self) -> Path:
@@ -55,7 +55,7 @@ class RunFolder:
         with self._metrics_path.open("a", encoding="utf-8") as out:
             out.write(line + "\n")
         for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._board.add_scalar(name, value, step)
 
     def forget_after(self, step: int) -> None:
         """Drop metrics of steps that a resumed run will do again."""
@@ -72,7 +72,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Flush TensorBoard."""
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -88,7 +88,9 @@ def _metric_lines(path: Path) -> Iterator[dict[str, Any]]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); is it a run folder?") from error
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); is it a run folder?"
+        ) from error
     for number, line in enumerate(lines, start=1):
         try:
             yield json.loads(line)

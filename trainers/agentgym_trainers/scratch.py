@@ -17,7 +17,7 @@ _TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _MARKERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 # A name is cut the same way wherever it stands, because punctuation is never glued to letters.
-_WORDS = Regex(r" ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]+|\s+")
+_WORDS = Regex(r" ?[A-Za-z_][A-Za-z_0-9]*| ?[0-9]| ?[^\sA-Za-z_0-9]+|\s+")
 
 
 def new_tokenizer(texts: Iterable[str] = (), *, vocab_size: int = 0) -> Any:
@@ -75,7 +75,9 @@ def new_policy(
         )
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"cannot build a {architecture!r} model of {settings}: {error}") from error
+        raise ConfigError(
+            f"cannot build a {architecture!r} model of {settings}: {error}"
+        ) from error
     model.to(device)
     model.eval()
     return Policy(model, tokenizer, f"{architecture}, random weights")

@@ -1,4 +1,4 @@
-"""Warm start: imitate demonstrations. The loss is on what the player wrote, never on observations."""
+"""Warm start: imitate demonstrations. The loss is on what the player wrote only."""
 
 from __future__ import annotations
 

@@ -90,9 +90,7 @@ class Trainer:
         """Save a checkpoint of everything that the next step depends on."""
         state = {"learner": self.learner.state_dict(), "cursor": self.cursor.position}
         keep = self.config.checkpoint.keep
-        save_checkpoint(
-            self.run.checkpoints, self.step, self.session.policy, state, keep=keep
-        )
+        save_checkpoint(self.run.checkpoints, self.step, self.session.policy, state, keep=keep)
 
 
 async def make_trainer(

@@ -33,8 +33,7 @@ from agentgym_envs.search.stdlib import stdlib_files
 
 ENV_ID = "agentgym/Search-v0"
 SYSTEM_PROMPT = (
-    "Answer the question. Look up the facts with the tools first; "
-    "then reply with the answer alone."
+    "Answer the question. Look up the facts with the tools first; then reply with the answer alone."
 )
 _MAX_HITS = 20
 _MAX_READ_CHARS = 8_000

@@ -25,7 +25,9 @@ def exact_match(answer: str, accepted: Iterable[str]) -> float:
 
 def f1(answer: str, accepted: Iterable[str]) -> float:
     """The best harmonic mean of word precision and recall over the accepted answers."""
-    return max((_f1(normalize(answer).split(), normalize(one).split()) for one in accepted), default=0.0)
+    return max(
+        (_f1(normalize(answer).split(), normalize(one).split()) for one in accepted), default=0.0
+    )
 
 
 def _f1(given: list[str], wanted: list[str]) -> float:

@@ -15,7 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,10 @@ def _build(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         partial = Path(scratch) / "whole"
         partial.mkdir()
-        _write(partial / "corpus.jsonl", ({"id": p.id, "title": p.title, "text": p.text} for p in passages))
+        _write(
+            partial / "corpus.jsonl",
+            ({"id": p.id, "title": p.title, "text": p.text} for p in passages),
+        )
         _write(partial / "questions.jsonl", (_question_line(q) for q in questions))
         try:
             partial.rename(folder)
@@ -195,7 +198,7 @@ def _answerable(questions: Iterable[Question], passages: list[Passage]) -> list[
     """Those whose every look-up has its passage as the first hit, and whose answer is gradable."""
     index = SearchIndex(passages)
 
-    @lru_cache(maxsize=None)
+    @cache
     def found(name: str) -> bool:
         hits = index.search(name, 1)
         return bool(hits) and hits[0].title.rpartition(".")[2] == name

@@ -1,9 +1,9 @@
 """The ``hf`` engine: any transformers causal LM, in process, on CPU or GPU.
 
 All waiting calls share forward passes: a call joins and leaves between two decode steps. The keys
-and values of a conversation stay cached from turn to turn, and a new conversation starts from a copy
-of the longest prefix any other has in common with it. Weights are the learner's own: nothing is
-copied on an update.
+and values of a conversation stay cached from turn to turn, and a new conversation starts from a
+copy of the longest prefix any other has in common with it. Weights are the learner's own: nothing
+is copied on an update.
 
 Batches are formed only after every coroutine that can run has run. With environments that do no I/O
 the same seed therefore gives the same batches, and on a CPU the same bits.
@@ -80,7 +80,14 @@ class HFEngine:
         self._loop_task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hf-engine")
         self.generated_tokens = 0
+        self.prefilled_tokens = 0
+        self.passes = 0
         self.busy_s = 0.0
+
+    @property
+    def running(self) -> int:
+        """Calls that are being answered now."""
+        return len(self._running)
 
     async def generate(
         self,
@@ -93,14 +100,14 @@ class HFEngine:
         """Continue ``token_ids``; see :class:`agentgym.Engine`.
 
         Raises:
-            EnvError: No answer within ``timeout_s`` (``engine_timeout``), or the forward pass failed
-                (``engine_failed``).
+            EnvError: No answer within ``timeout_s`` (``engine_timeout``), or the forward pass
+                failed (``engine_failed``).
         """
         if not token_ids or sampling.max_tokens < 1:
             raise ValueError("generate needs at least one prompt token and max_tokens >= 1")
         if self._loop_task is None or self._loop_task.done():
             self._loop_task = asyncio.create_task(self._serve(), name="hf-engine")
-        done = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
         random = np.random.Generator(np.random.PCG64(sampling.seed))
         request = _Request(list(token_ids), sampling, request_id, done, random)
         self._waiting.append(request)
@@ -175,6 +182,7 @@ class HFEngine:
         """One forward pass over what runs, and over what can join."""
         loop = asyncio.get_running_loop()
         joining = self._admit() if self._open.is_set() else []
+        self._running.extend(joining)
         started = loop.time()
         await loop.run_in_executor(self._thread, self._advance, joining)
         self.busy_s += loop.time() - started
@@ -189,7 +197,7 @@ class HFEngine:
             seen = len(self._waiting)
 
     def _admit(self) -> list[_Request]:
-        """Move waiting calls into slots; those that can share a prefix about to be computed wait."""
+        """Move waiting calls into slots; those that can share what is about to be computed wait."""
         joining: list[_Request] = []
         staying: list[_Request] = []
         for request in self._waiting:
@@ -261,11 +269,12 @@ class HFEngine:
     @torch.inference_mode()
     def _advance(self, joining: list[_Request]) -> None:
         """One decode step of the running calls, and the prompts of the joining ones."""
-        if self._running:
-            self._forward(sorted(self._running, key=lambda request: request.slot))
+        running = [request for request in self._running if request.sampled]
+        if running:
+            self._forward(sorted(running, key=lambda request: request.slot))
         for batch in self._prefill_batches(joining):
+            self.prefilled_tokens += sum(len(self._new_tokens(request)) for request in batch)
             self._forward(batch)
-        self._running.extend(joining)
 
     def _prefill_batches(self, joining: list[_Request]) -> list[list[_Request]]:
         """Rows of similar length together, within the token budget."""
@@ -314,6 +323,7 @@ class HFEngine:
             request.sampled.append(token)
             request.logprobs.append(logprob)
         self.generated_tokens += len(requests)
+        self.passes += 1
 
 
 def _causal_mask(positions_RQ: torch.Tensor, length: int, dtype: torch.dtype) -> torch.Tensor:

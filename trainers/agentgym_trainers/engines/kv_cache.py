@@ -18,8 +18,8 @@ class SlotCache(Cache):
     """Keys and values of many conversations, each in its own slot of one tensor per layer.
 
     Before each forward pass :meth:`select` names the slots that take part. Rows may have different
-    lengths: a row's new keys are written at its own positions, and what lies behind the end of a row
-    is hidden by the caller's mask and overwritten later.
+    lengths: a row's new keys are written at its own positions, and what lies behind the end of a
+    row is hidden by the caller's mask and overwritten later.
     """
 
     def __init__(self, config: Any, *, slots: int, positions: int) -> None:

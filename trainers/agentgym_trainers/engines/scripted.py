@@ -1,4 +1,4 @@
-"""The ``scripted`` engine: answers come from a function. Public, so tests and oracles need no mock."""
+"""The ``scripted`` engine: a function answers. Public, so tests and oracles need no mock."""
 
 from __future__ import annotations
 

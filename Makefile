@@ -1,0 +1,46 @@
+# make train   a small agent learns to search, on two cores, from nothing to the final table
+# make test    linters, types and all tests
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SEED   ?= 0
+
+.PHONY: help train test lint clean check-python
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: agentgym needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12 ..."; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' has no venv module; install it (Debian: apt-get install python3-venv)"; exit 2; }
+	@test "$$(df -Pk . | awk 'NR==2 {print $$4}')" -gt 3000000 || { \
+	  echo "error: less than 3 GB of free disk here; torch and its friends need that much"; exit 2; }
+
+$(BIN)/python: | check-python
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of extras. torch comes first, so that no other package picks its version.
+$(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.train | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $@
+
+train: $(VENV)/.train
+	@rm -rf runs/make-train-seed$(SEED)
+	$(BIN)/agentgym train examples/search_grpo.yaml seed=$(SEED) run_dir=runs/make-train-seed$(SEED)
+
+test: lint
+	$(BIN)/python -m pytest -q -n 2
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy agentgym envs/agentgym_envs tools/agentgym_tools trainers/agentgym_trainers tests examples
+
+clean:
+	rm -rf $(VENV) runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
