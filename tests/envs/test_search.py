@@ -14,8 +14,8 @@ import agentgym
 from agentgym import DataError, UsageError
 from agentgym_envs.search.corpus import Passage, SearchIndex
 from agentgym_envs.search.env import SearchEnv
+from agentgym_envs.search.library import library_files
 from agentgym_envs.search.scoring import exact_match, f1, normalize
-from agentgym_envs.search.stdlib import stdlib_files
 
 
 def play(env: SearchEnv, task: str, act) -> tuple[float, str, int]:  # type: ignore[no-untyped-def]
@@ -109,14 +109,27 @@ def test_questions_have_one_or_two_hops_and_disjoint_splits() -> None:
 def test_the_corpus_holds_no_secret_of_the_environment_and_is_the_same_twice(
     tmp_path: Path,
 ) -> None:
-    corpus, _ = stdlib_files()
-    code = "from agentgym_envs.search.stdlib import stdlib_files; print(stdlib_files()[0])"
+    corpus, _ = library_files("stdlib")
+    code = "from agentgym_envs.search.library import library_files; print(stdlib_files()[0])"
     env = {"XDG_CACHE_HOME": str(tmp_path), "MY_SECRET": "hunter2", "PYTHONHASHSEED": "77"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     again = Path(done.stdout.strip())
     assert str(tmp_path) in str(again)
     assert again.read_bytes() == corpus.read_bytes()
     assert b"hunter2" not in again.read_bytes()
+
+
+def test_the_invented_library_shares_no_task_with_the_real_one_and_its_oracle_wins() -> None:
+    env = SearchEnv(library="invented", split="val")
+    invented, real = env.load_tasks(), SearchEnv().load_tasks()
+    assert len(invented) > 20_000
+    assert not {task.key for task in invented} & {task.key for task in real}
+    names = {task.data["path"][0] for task in real}
+    assert sum(task.data["path"][0] in names for task in invented) / len(invented) < 0.02
+    some = list(invented.split("val"))[:100]
+    assert all(play(env, task.key, env.oracle)[0] == 1.0 for task in some)
+    with pytest.raises(UsageError, match="did you mean 'stdlib'"):
+        SearchEnv(library="stdlb").reset()
 
 
 def test_searching_and_reading() -> None:

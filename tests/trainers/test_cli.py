@@ -54,7 +54,7 @@ def test_list_names_every_environment(tmp_path: Path) -> None:
         ),
         (["train", "model=./nowhere"], "nowhere: no model there (config.json is missing)"),
         (["train", "model=no-template"], "no-template: the tokenizer has no chat template"),
-        (["train", "resume=true", "run_dir=nothing"], "nothing: no checkpoint to resume from"),
+        (["train", "resume=true", "run_dir=nothing"], "nothing holds no run to resume"),
         (["eval", "model=no-such-model"], "embedded models: search-tiny"),
         (["eval", "device=tpu9"], "no device 'tpu9'"),
         (["plot", "nothing"], "is it a run folder?"),

@@ -16,6 +16,7 @@ from agentgym_trainers.forward import score
 from agentgym_trainers.policy import Policy, check_supported
 from agentgym_trainers.rows import Rows
 
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 PROMPTS = [list(range(5, 5 + n)) for n in (3, 40, 40, 17, 1)] + [[9] * 30]
 
 
@@ -50,6 +51,23 @@ async def test_logprobs_agree_with_the_learners(architecture: str, temperature: 
     for prompt, given_back in zip(PROMPTS, answers, strict=True):
         expected = learner_logprobs(policy, prompt, given_back.token_ids, temperature)
         assert given_back.logprobs == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_CUDA])],
+)
+async def test_bfloat16_computes_near_float32_with_float32_weights(device: str) -> None:
+    policy = small_policy()
+    policy.model.to(device)
+    engine = HFEngine(policy.model, compute_dtype=torch.bfloat16)
+    given_back = await answer(engine, PROMPTS[1], "a")
+    await engine.aclose()
+    assert policy.model.dtype == torch.float32
+    policy.model.to("cpu")
+    exact = learner_logprobs(policy, PROMPTS[1], given_back.token_ids, 1.0)
+    assert given_back.logprobs == pytest.approx(exact, abs=0.3)
+    assert given_back.logprobs != pytest.approx(exact, abs=1e-6)
 
 
 async def test_company_in_the_batch_changes_nothing() -> None:

@@ -135,7 +135,7 @@ async def test_a_run_is_never_overwritten(policy_folder: Path, tmp_path: Path) -
     with pytest.raises(UsageError, match="already holds a run"):
         await train(config)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
-    with pytest.raises(UsageError, match="no checkpoint to resume from"):
+    with pytest.raises(UsageError, match="holds no run to resume"):
         await train(config_for(policy_folder, tmp_path / "nothing", "resume=true"))
 
 
@@ -203,3 +203,15 @@ async def test_every_metric_is_documented(policy_folder: Path, tmp_path: Path) -
     assert lines
     missing = [n for n in names if f"`{n}`" not in text and not n.startswith(families)]
     assert missing == []
+
+
+async def test_a_run_stopped_before_its_first_checkpoint_starts_again(
+    policy_folder: Path, tmp_path: Path
+) -> None:
+    config = config_for(policy_folder, tmp_path / "run", "train.steps=1")
+    RunFolder(tmp_path / "run", config, resume=False).close()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 0, "te')
+    resumed = await train(
+        config_for(policy_folder, tmp_path / "run", "train.steps=1", "resume=true")
+    )
+    assert [line["step"] for line in resumed] == [0, 1, 1]

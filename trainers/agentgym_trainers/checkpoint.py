@@ -29,7 +29,8 @@ def save_checkpoint(
     """
     target = folder / f"step-{step:06d}"
     partial = folder / f".partial-{step:06d}-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
+    for unfinished in folder.glob(".partial-*"):  # of a process that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
     partial.mkdir(parents=True)
     policy.model.save_pretrained(partial)
     policy.tokenizer.save_pretrained(partial)

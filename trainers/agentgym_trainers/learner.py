@@ -11,6 +11,7 @@ import torch
 
 from agentgym.errors import AgentGymError
 from agentgym_trainers.forward import TokenScores, score
+from agentgym_trainers.policy import computing_in
 from agentgym_trainers.rows import Rows, micro_batches
 
 
@@ -54,10 +55,19 @@ class Learner:
         model: Trained in place. Only parameters that require a gradient are updated.
         micro_batch_tokens: Padded tokens of one forward and backward pass. The update does not
             depend on it.
+        compute_dtype: What float32 weights compute in, for example bfloat16 on CUDA.
     """
 
-    def __init__(self, model: Any, settings: OptimizerSettings, *, micro_batch_tokens: int) -> None:
+    def __init__(
+        self,
+        model: Any,
+        settings: OptimizerSettings,
+        *,
+        micro_batch_tokens: int,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.model = model
+        self._compute_dtype = compute_dtype
         self.settings = settings
         self.steps = 0
         self._micro_batch_tokens = micro_batch_tokens
@@ -105,7 +115,9 @@ class Learner:
         sums: dict[str, float] = {}
         for numbers in micro_batches(rows, self._micro_batch_tokens):
             part = rows.take(numbers)
-            outcome = loss_of(score(self.model, part, temperature=temperature), part, numbers)
+            with computing_in(self._compute_dtype, self.model.device):
+                scores = score(self.model, part, temperature=temperature)
+            outcome = loss_of(scores, part, numbers)
             outcome.loss.backward()
             total += float(outcome.loss.detach())
             for name, value in outcome.sums.items():

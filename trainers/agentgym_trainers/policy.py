@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ EMBEDDED = Path(__file__).parent / "policies"
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A model, its tokenizer, and where they came from."""
+    """A model, its tokenizer, where they came from, and the type that forward passes compute in.
+
+    Weights stay in float32 (float64 when computing in it): an optimiser step is often smaller than
+    what bfloat16 can tell apart.
+    """
 
     model: Any
     tokenizer: Any
     source: str
+    compute_dtype: torch.dtype = torch.float32
 
 
 def load_policy(name: str, *, device: str = "auto", dtype: str = "auto") -> Policy:
@@ -30,7 +36,7 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "auto") -> Poli
     Args:
         name: ``search-tiny`` (embedded), a folder in transformers' layout, or a hub id.
         device: ``auto`` takes CUDA when there is one.
-        dtype: ``auto`` is float32 on the CPU and bfloat16 on CUDA.
+        dtype: What forward passes compute in: ``auto`` is float32 on the CPU, bfloat16 on CUDA.
 
     Raises:
         UsageError: Not found, no chat template, or a model whose logits or attention the engine
@@ -46,11 +52,12 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "auto") -> Poli
             )
         source = str(folder)
     where = pick_device(device)
-    kind = torch_dtype(dtype, where)
+    compute = torch_dtype(dtype, where)
+    weights = torch.float64 if compute == torch.float64 else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         config = AutoConfig.from_pretrained(source)
-        model: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=kind)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, config=config, dtype=weights)
     except (OSError, ValueError, KeyError) as error:
         embedded = ", ".join(sorted(p.name for p in EMBEDDED.iterdir() if p.is_dir()))
         reason = str(error).strip().splitlines()[0]
@@ -67,7 +74,14 @@ def load_policy(name: str, *, device: str = "auto", dtype: str = "auto") -> Poli
     model.to(where)
     model.eval()  # dropout would make the trained log-probs differ from the sampled ones
     check_supported(model, name)
-    return Policy(model, tokenizer, source)
+    return Policy(model, tokenizer, source, compute)
+
+
+def computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
+    """A context in which float32 weights compute in ``dtype``."""
+    if dtype in (torch.bfloat16, torch.float16):
+        return torch.autocast(device.type, dtype=dtype)
+    return nullcontext()
 
 
 def pick_device(name: str) -> torch.device:

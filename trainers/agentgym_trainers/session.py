@@ -57,7 +57,11 @@ class Session:
 async def open_session(config: RunConfig, policy: Policy) -> AsyncIterator[Session]:
     """Start the engine; stop it and close all environments at the end."""
     torch.manual_seed(config.seed)
-    engine = HFEngine(policy.model, max_rows=config.rollout.concurrency)
+    engine = HFEngine(
+        policy.model,
+        max_rows=config.rollout.concurrency,
+        compute_dtype=policy.compute_dtype,
+    )
     session = Session(config, policy, engine, {})
     try:
         yield session

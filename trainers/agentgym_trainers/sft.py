@@ -45,6 +45,7 @@ async def warm_start(config: RunConfig, policy: Policy, report: Report) -> None:
         policy.model,
         optimizer_settings(settings.optimizer, settings.steps),
         micro_batch_tokens=settings.optimizer.micro_batch_tokens,
+        compute_dtype=policy.compute_dtype,
     )
     pool = EnvPool(config.env.id, config.env.kwargs, split="train", size=1)
     limits = rollout_limits(config.rollout)

@@ -107,6 +107,7 @@ async def make_trainer(
         session.policy.model,
         optimizer_settings(settings, config.train.steps * config.train.minibatches),
         micro_batch_tokens=settings.micro_batch_tokens,
+        compute_dtype=session.policy.compute_dtype,
     )
     cursor = TaskCursor(await session.tasks("train"), seed=config.seed)
     if state is not None:

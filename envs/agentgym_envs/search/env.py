@@ -28,8 +28,8 @@ from agentgym import (
 )
 from agentgym.tasks import read_json_lines
 from agentgym_envs.search.corpus import Passage, SearchIndex, open_index
+from agentgym_envs.search.library import library_files
 from agentgym_envs.search.scoring import exact_match, f1
-from agentgym_envs.search.stdlib import stdlib_files
 
 ENV_ID = "agentgym/Search-v0"
 SYSTEM_PROMPT = (
@@ -50,6 +50,8 @@ class SearchEnv(TextEnv):
         corpus: JSON lines ``{id, title, text}``; by default the documentation of the running
             Python's standard library.
         tasks: JSON lines ``{question, answers, hint?}`` about the corpus; needed with ``corpus``.
+        library: The corpus when none is given: ``stdlib``, or ``invented``, a library that does
+            not exist, for warm starts.
         top_k: Passages that a search returns when the model does not say.
         snippet_chars: Length of each passage in a search result; ``read`` gives all of it.
         **options: As in :class:`agentgym.TextEnv`.
@@ -63,6 +65,7 @@ class SearchEnv(TextEnv):
         *,
         corpus: str | Path | None = None,
         tasks: str | Path | None = None,
+        library: str = "stdlib",
         top_k: int = 3,
         snippet_chars: int = 300,
         **options: Any,
@@ -75,6 +78,7 @@ class SearchEnv(TextEnv):
                 f"top_k must be in 1..{_MAX_HITS} and snippet_chars positive, "
                 f"got {top_k} and {snippet_chars}"
             )
+        self._library = library
         self._corpus_path = None if corpus is None else Path(corpus)
         self._tasks_path = None if tasks is None else Path(tasks)
         self._top_k = top_k
@@ -85,7 +89,7 @@ class SearchEnv(TextEnv):
         """Read the questions and build the index."""
         corpus, questions = self._corpus_path, self._tasks_path
         if corpus is None:
-            embedded_corpus, embedded_questions = stdlib_files()
+            embedded_corpus, embedded_questions = library_files(self._library)
             corpus, questions = embedded_corpus, questions or embedded_questions
         assert questions is not None  # the constructor saw to it
         tasks = _open_tasks(questions.resolve(), _modified(questions))

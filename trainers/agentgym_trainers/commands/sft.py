@@ -47,7 +47,9 @@ async def run(config: RunConfig) -> None:
         folder.close()
     policy.model.save_pretrained(folder.path / "policy")
     policy.tokenizer.save_pretrained(folder.path / "policy")
-    console.print(f"saved {folder.path / 'policy'}; look at it with: agentgym eval model=…")
+    console.print(
+        f"saved {folder.path / 'policy'}; next: agentgym eval model={folder.path / 'policy'}"
+    )
 
 
 def _describe(metrics: Mapping[str, float]) -> str:

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from agentgym.errors import UsageError
 from agentgym_trainers.checkpoint import list_checkpoints, load_state
 from agentgym_trainers.commands.arguments import quiet_libraries, read_arguments
 from agentgym_trainers.commands.evaluate import held_out
@@ -42,10 +41,10 @@ async def run(config: RunConfig, console: Console) -> None:
     """Evaluate, train, evaluate again, draw the curve."""
     assert config.run_dir is not None  # read_arguments fills it in
     step, state, model = 0, None, config.model
-    if config.resume:
-        newest = _newest_checkpoint(config.run_dir)
-        step, state = load_state(newest)
-        model = str(newest)
+    checkpoints = list_checkpoints(config.run_dir / "checkpoints") if config.resume else []
+    if checkpoints:  # a run stopped before its first one starts again
+        step, state = load_state(checkpoints[-1])
+        model = str(checkpoints[-1])
     policy = load_policy(model, device=config.device, dtype=config.dtype)
     async with open_session(config, policy) as session:
         await session.tasks(config.eval.split)  # bad tasks are found before anything is written
@@ -104,13 +103,6 @@ class _StopOnInterrupt:
         self.requested = True
         self._console.print("stopping after this step; Ctrl-C again to stop at once")
         self._loop.remove_signal_handler(signal.SIGINT)
-
-
-def _newest_checkpoint(run_dir: Path) -> Path:
-    found = list_checkpoints(run_dir / "checkpoints")
-    if not found:
-        raise UsageError(f"{run_dir}: no checkpoint to resume from; leave resume=true out")
-    return found[-1]
 
 
 def _flat(report: EvalReport) -> dict[str, float]:

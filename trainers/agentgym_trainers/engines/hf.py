@@ -26,6 +26,7 @@ from agentgym.errors import EnvError
 from agentgym.messages import FinishReason
 from agentgym_trainers.engines.kv_cache import SlotCache
 from agentgym_trainers.engines.sampler import sample
+from agentgym_trainers.policy import computing_in
 
 _log = logging.getLogger(__name__)
 
@@ -60,10 +61,19 @@ class HFEngine:
         model: A ``PreTrainedModel`` with ``base_model`` and output embeddings; shared, not copied.
         max_rows: Conversations in one forward pass; more wait.
         prefill_tokens: Bound on padded tokens of one prefill pass.
+        compute_dtype: What float32 weights compute in, for example bfloat16 on CUDA.
     """
 
-    def __init__(self, model: Any, *, max_rows: int = 256, prefill_tokens: int = 16_384) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        max_rows: int = 256,
+        prefill_tokens: int = 16_384,
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
         self.model = model
+        self._compute_dtype = compute_dtype
         self.version = 0
         self._max_rows = max_rows
         self._prefill_tokens = prefill_tokens
@@ -270,11 +280,12 @@ class HFEngine:
     def _advance(self, joining: list[_Request]) -> None:
         """One decode step of the running calls, and the prompts of the joining ones."""
         running = [request for request in self._running if request.sampled]
-        if running:
-            self._forward(sorted(running, key=lambda request: request.slot))
-        for batch in self._prefill_batches(joining):
-            self.prefilled_tokens += sum(len(self._new_tokens(request)) for request in batch)
-            self._forward(batch)
+        with computing_in(self._compute_dtype, self.model.device):
+            if running:
+                self._forward(sorted(running, key=lambda request: request.slot))
+            for batch in self._prefill_batches(joining):
+                self.prefilled_tokens += sum(len(self._new_tokens(one)) for one in batch)
+                self._forward(batch)
 
     def _prefill_batches(self, joining: list[_Request]) -> list[list[_Request]]:
         """Rows of similar length together, within the token budget."""

@@ -83,8 +83,9 @@ class SlotCache(Cache):
             self._allocate(key_states)
         keys, values = self._keys_SHLD[layer_idx], self._values_SHLD[layer_idx]
         # Indexing with two tensors around a slice puts their dimensions first: (R, Q, H, D).
-        keys[self._slots_R1, :, self._positions_RQ] = key_states.transpose(1, 2)
-        values[self._slots_R1, :, self._positions_RQ] = value_states.transpose(1, 2)
+        at = (self._slots_R1, slice(None), self._positions_RQ)
+        keys[at] = key_states.transpose(1, 2).to(keys.dtype)
+        values[at] = value_states.transpose(1, 2).to(values.dtype)
         return keys[self._rows, :, : self._length], values[self._rows, :, : self._length]
 
     def get_seq_length(self, layer_idx: int = 0) -> int:

@@ -1,29 +1,15 @@
-"""The embedded corpus and its questions: the running interpreter's own standard library.
-
-Built once per Python version in a fresh interpreter, and kept as two JSON-lines files in the user's
-cache, in the format of any other corpus.
-"""
+"""Facts about a library's objects, and the passages and questions made of them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import Any
+from functools import cache
 
-from agentgym.errors import EnvError
 from agentgym_envs.search.corpus import Passage, SearchIndex
 from agentgym_envs.search.scoring import normalize
 
-_SCRIPT = Path(__file__).with_name("inspect_stdlib.py")
 _DOC_CHARS = 1_200
 _GUESSABLE = {"None", "True", "False"}
 
@@ -52,60 +38,9 @@ class Question:
     hint: str
 
 
-@lru_cache(maxsize=1)
-def stdlib_files() -> tuple[Path, Path]:
-    """The corpus and the questions as files, built if this Python has none yet.
-
-    Raises:
-        EnvError: The interpreter that reads the library failed.
-    """
-    sources = b"".join(path.read_bytes() for path in sorted(_SCRIPT.parent.glob("*.py")))
-    version = "{}.{}.{}".format(*sys.version_info)
-    folder = _cache_root() / f"stdlib-{version}-{hashlib.sha256(sources).hexdigest()[:12]}"
-    if not folder.exists():
-        _build(folder)
-    return folder / "corpus.jsonl", folder / "questions.jsonl"
-
-
-def _cache_root() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(base) / "agentgym"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            return root
-    except OSError:  # read-only home: this process keeps its own copy
-        return Path(tempfile.mkdtemp(prefix="agentgym-"))
-
-
-def _build(folder: Path) -> None:
-    facts = _inspect()
-    passages = [Passage(str(number), _title(f), _text(f)) for number, f in enumerate(facts)]
-    questions = _answerable(_questions(facts), passages)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        partial = Path(scratch) / "whole"
-        partial.mkdir()
-        _write(
-            partial / "corpus.jsonl",
-            ({"id": p.id, "title": p.title, "text": p.text} for p in passages),
-        )
-        _write(partial / "questions.jsonl", (_question_line(q) for q in questions))
-        try:
-            partial.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process was faster, with the same content
-                raise
-
-
-def _inspect() -> list[Fact]:
-    command = [sys.executable, "-S", "-s", "-P", str(_SCRIPT)]
-    environment = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode != 0:
-        last = done.stderr.strip().rpartition("\n")[2]
-        raise EnvError("stdlib_corpus", f"reading the standard library failed: {last}")
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return [Fact(**{**line, "bases": tuple(line["bases"])}) for line in lines]
+def passages_about(facts: Iterable[Fact]) -> list[Passage]:
+    """One passage per fact."""
+    return [Passage(str(number), _title(fact), _text(fact)) for number, fact in enumerate(facts)]
 
 
 def _title(fact: Fact) -> str:
@@ -128,7 +63,7 @@ def _bases(fact: Fact) -> str:
     return ", ".join(f"`{base.rpartition(':')[2]}`" for base in fact.bases) or "`object`"
 
 
-def _questions(facts: list[Fact]) -> Iterator[Question]:
+def questions_about(facts: list[Fact]) -> Iterator[Question]:
     """Questions whose names are unique in the corpus, so that each has one answer."""
     count = Counter(fact.name.lower() for fact in facts if fact.kind != "module")
     unique = [f for f in facts if f.kind != "module" and count[f.name.lower()] == 1]
@@ -194,7 +129,7 @@ def _about_method(fact: Fact, owner: Fact) -> Iterator[Question]:
         yield Question(question, base, path, hint)
 
 
-def _answerable(questions: Iterable[Question], passages: list[Passage]) -> list[Question]:
+def answerable(questions: Iterable[Question], passages: list[Passage]) -> list[Question]:
     """Those whose every look-up has its passage as the first hit, and whose answer is gradable."""
     index = SearchIndex(passages)
 
@@ -204,18 +139,3 @@ def _answerable(questions: Iterable[Question], passages: list[Passage]) -> list[
         return bool(hits) and hits[0].title.rpartition(".")[2] == name
 
     return [q for q in questions if normalize(q.answer) and all(map(found, q.path))]
-
-
-def _question_line(question: Question) -> dict[str, Any]:
-    return {
-        "question": question.question,
-        "answers": [question.answer],
-        "hint": question.hint,
-        "path": list(question.path),
-    }
-
-
-def _write(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as out:
-        for line in lines:
-            out.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -1,0 +1,51 @@
+"""The built wheel, installed in a fresh virtual environment outside the repository."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CODE = """
+import importlib.util, json, time
+started = time.perf_counter()
+import agentgym
+import gymnasium as gym
+made = {}
+for env_id in agentgym.env_ids():
+    env = gym.make(env_id)
+    made[env_id] = type(env.reset(seed=0)[0]).__name__
+    env.close()
+print(json.dumps([agentgym.__file__, importlib.util.find_spec("torch") is None, made]))
+"""
+
+
+@pytest.mark.slow
+def test_the_wheel_works_alone_without_torch(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(tmp_path)]
+    subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith("policies/search-tiny/model.safetensors") for name in names)
+    assert any(name.endswith("chat_template.jinja") for name in names)
+    assert not any(name.startswith(("tests", "envs/", "trainers/")) for name in names)
+
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), str(wheel)], check=True)
+    done = subprocess.run([python, "-c", CODE], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where, torch_free, made = json.loads(done.stdout)
+    assert str(tmp_path) in where
+    assert torch_free
+    assert made["agentgym/Search-v0"] == "str"
+
+    agentgym = tmp_path / "venv" / "bin" / "agentgym"
+    train = subprocess.run([agentgym, "train"], cwd=tmp_path, capture_output=True, text=True)
+    assert train.returncode == 2
+    assert "pip install 'agentgym[train]'" in train.stderr
+    assert train.stderr.count("\n") == 1
