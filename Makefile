@@ -1,11 +1,12 @@
 # make train   a small agent learns to search, on two cores, from nothing to the final table
 # make test    linters, types and all tests
+# make search-tiny   the embedded policy, from nothing
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SEED   ?= 0
 
-.PHONY: help train test lint clean check-python
+.PHONY: help train test lint search-tiny clean check-python
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -34,6 +35,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.train | $(BIN)/python
 train: $(VENV)/.train
 	@rm -rf runs/make-train-seed$(SEED)
 	$(BIN)/agentgym train examples/search_grpo.yaml seed=$(SEED) run_dir=runs/make-train-seed$(SEED)
+
+search-tiny: $(VENV)/.train
+	@rm -rf runs/search_sft-seed0 runs/search_sft_more-seed1
+	$(BIN)/agentgym sft examples/search_sft.yaml
+	$(BIN)/agentgym sft examples/search_sft_more.yaml
+	@echo "the policy is runs/search_sft_more-seed1/policy"
 
 test: lint
 	$(BIN)/python -m pytest -q -n 2
