@@ -106,11 +106,13 @@ def test_questions_have_one_or_two_hops_and_disjoint_splits() -> None:
     assert sum(map(len, keys)) == len(set.union(*keys)) == len(tasks)
 
 
-def test_the_corpus_holds_no_secret_of_the_environment_and_is_the_same_twice(
+def test_the_corpus_holds_no_secret_and_is_the_same_twice(
     tmp_path: Path,
 ) -> None:
     corpus, _ = library_files("stdlib")
-    code = "from agentgym_envs.search.library import library_files; print(stdlib_files()[0])"
+    code = (
+        "from agentgym_envs.search.library import library_files; print(library_files('stdlib')[0])"
+    )
     env = {"XDG_CACHE_HOME": str(tmp_path), "MY_SECRET": "hunter2", "PYTHONHASHSEED": "77"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     again = Path(done.stdout.strip())

@@ -27,7 +27,7 @@ def test_advantages_are_those_of_the_papers(options: dict[str, str], expected: f
 
 
 @pytest.mark.parametrize(
-    ("baseline", "scale"), itertools.product(("mean", "loo"), ("std", "none", "batch"))
+    ("baseline", "scale"), list(itertools.product(("mean", "loo"), ("std", "none", "batch")))
 )
 def test_lone_and_constant_groups_get_exactly_zero(baseline: str, scale: str) -> None:
     returns = torch.tensor([3.0, 0.7, 0.7, 0.7], dtype=torch.float64)

@@ -60,7 +60,7 @@ async def run(config: RunConfig, console: Console) -> None:
 async def _run(trainer: Trainer, console: Console) -> None:
     config, session, folder = trainer.config, trainer.session, trainer.run
     steps = config.train.steps
-    console.print(f"{session.policy.source} in {config.env.id} → {folder.path}", soft_wrap=True)
+    console.print(f"{config.model} in {config.env.id} → {folder.path}", soft_wrap=True)
     folder.forget_after(trainer.step)
     before = _logged(folder.path) if config.resume else None
     if before is None:
