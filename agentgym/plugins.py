@@ -7,6 +7,7 @@ different errors.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -63,9 +64,12 @@ _REQUIREMENT = re.compile(r"""^([\w.-]+).*extra\s*==\s*["']([\w-]+)["']""")
 
 
 def _install(entry: EntryPoint, module: str) -> str:
-    """The command that installs ``module``: through the plugin's own extra if it has one."""
-    for requirement in (entry.dist.requires or []) if entry.dist else []:
-        match = _REQUIREMENT.match(requirement)
-        if match and entry.dist and match[1].replace("-", "_") == module:
-            return f"pip install '{entry.dist.name}[{match[2]}]'"
-    return f"pip install {module}"
+    """The command that installs ``module``: through the plugin's smallest extra that has it."""
+    if entry.dist is None:
+        return f"pip install {module}"
+    found = [m for one in entry.dist.requires or [] if (m := _REQUIREMENT.match(one))]
+    sizes = Counter(match[2] for match in found)
+    extras = [match[2] for match in found if match[1].replace("-", "_") == module]
+    if not extras:
+        return f"pip install {module}"
+    return f"pip install '{entry.dist.name}[{min(extras, key=lambda extra: sizes[extra])}]'"

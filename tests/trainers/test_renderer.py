@@ -77,10 +77,10 @@ def test_text_that_the_template_trims_forks_a_segment() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_tools_are_described_exactly_once(family: str) -> None:
     text = renderer(family).start(START).text
-    assert text.count('"look"') == 1
+    assert text.count("Look.") == 1
     assert "<tool_call>" in text
     without_system = renderer(family).start(START[1:]).text
-    assert without_system.count('"look"') == 1
+    assert without_system.count("Look.") == 1
 
 
 def test_stop_ids_of_a_family_are_found() -> None:

@@ -72,7 +72,9 @@ async def test_a_policy_from_nothing_learns_the_demonstrations(tmp_path: Path) -
         "sft.scratch.vocab_size=300",
         "sft.scratch.tokenizer_episodes=20",
         "sft.scratch.settings={hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2,"
-        " num_key_value_heads: 1, head_dim: 16, intermediate_size: 32}",
+        " num_key_value_heads: 1, head_dim: 16, intermediate_size: 32, initializer_range: 0.2}",
+        "sft.optimizer.learning_rate=0.02",
+        "sft.optimizer.warmup_steps=5",
     ]
     config = load_config(None, settings)
     policy = await starting_policy(config)
