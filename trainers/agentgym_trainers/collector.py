@@ -64,6 +64,7 @@ class Collector:
         Args:
             name: Distinguishes this call from all others of the run; ids and seeds follow from it.
         """
+        await self._pool.prepare(len(tasks) * group_size)
         plays = [
             self._group(task, group_size, f"{name}.{number}") for number, task in enumerate(tasks)
         ]

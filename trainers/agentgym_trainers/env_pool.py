@@ -23,6 +23,7 @@ class EnvPool:
     def __init__(self, env_id: str, kwargs: dict[str, Any], *, split: str, size: int) -> None:
         self._env_id = env_id
         self._kwargs = {**kwargs, "split": split}
+        self._size = size
         self._free: list[TextEnv] = []
         self._turns = asyncio.Semaphore(size)
 
@@ -44,6 +45,17 @@ class EnvPool:
         """The tasks of the split."""
         async with self.env() as env:
             return await env.tasks()
+
+    async def prepare(self, episodes: int) -> None:
+        """Make the environments for so many episodes and load their tasks, one after another.
+
+        Loading happens in a thread. Done in the midst of play it would make the order in which
+        episodes start, and so the engine's batches, depend on the clock.
+        """
+        while len(self._free) < min(episodes, self._size):
+            env = self.new()
+            await env.tasks()
+            self._free.append(env)
 
     @asynccontextmanager
     async def env(self) -> AsyncIterator[TextEnv]:
