@@ -78,6 +78,3 @@ def main() -> None:
     except AgentGymError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; a training run goes on by resume=true", file=sys.stderr)
-        sys.exit(130)

@@ -34,7 +34,12 @@ def main(
 ) -> None:
     """Train a policy by multi-turn GRPO. Ctrl-C once finishes the step and saves."""
     quiet_libraries()
-    asyncio.run(run(read_arguments(arguments, "train"), Console()))
+    config = read_arguments(arguments, "train")
+    try:
+        asyncio.run(run(config, Console()))
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; go on with resume=true run_dir={config.run_dir}", err=True)
+        raise typer.Exit(130) from None
 
 
 async def run(config: RunConfig, console: Console) -> None:
