@@ -17,6 +17,24 @@ from agentgym.errors import (
 )
 from agentgym.messages import Action, ImagePart, Message, TextPart, ToolCall, ToolSpec
 from agentgym.registry import env_ids, make, register_all
+from agentgym.sandbox import (
+    ExecResult,
+    ExecStatus,
+    Guarantees,
+    Limits,
+    NotSupported,
+    Promise,
+    Sandbox,
+    SandboxBackend,
+    SandboxDied,
+    SandboxError,
+    SandboxSpec,
+    SandboxUnavailable,
+    Snapshot,
+    make_backend,
+    open_sandbox,
+    shared_backend,
+)
 from agentgym.tasks import TaskSet
 from agentgym.tools import Tool, tool
 
@@ -32,14 +50,27 @@ __all__ = [
     "EnvError",
     "Episode",
     "EpisodeLimits",
+    "ExecResult",
+    "ExecStatus",
     "Generation",
+    "Guarantees",
     "ImagePart",
+    "Limits",
     "Message",
+    "NotSupported",
     "PluginBroken",
     "PluginError",
     "PluginMissing",
+    "Promise",
     "Sampling",
+    "Sandbox",
+    "SandboxBackend",
+    "SandboxDied",
+    "SandboxError",
+    "SandboxSpec",
+    "SandboxUnavailable",
     "Segment",
+    "Snapshot",
     "StepResult",
     "Task",
     "TaskSet",
@@ -54,7 +85,10 @@ __all__ = [
     "UsageError",
     "env_ids",
     "make",
+    "make_backend",
+    "open_sandbox",
     "register_all",
+    "shared_backend",
     "tool",
 ]
 

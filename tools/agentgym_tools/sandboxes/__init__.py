@@ -1,0 +1,1 @@
+"""Where the model's code runs: one module or package per backend."""
