@@ -1,0 +1,1 @@
+"""The default sandbox: Linux namespaces, or Landlock and seccomp where those are closed."""

@@ -1,0 +1,169 @@
+"""The process between the trainer and the jail: starts the jail, and buries it.
+
+It sees the host, runs none of the model's code, and holds one end of a pipe whose other end only
+the trainer has. When that end closes, however the trainer died, it kills the jail's first process
+and with it everything in it, and removes the control groups.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import time
+from typing import Any
+
+from agentgym_tools.sandboxes.jail import wire
+from agentgym_tools.sandboxes.jail.inside import linux, zygote
+from agentgym_tools.sandboxes.jail.settings import Settings
+
+_CLEANUP_S = 3.0
+_DOING = {
+    "root": "making namespaces as root",
+    "user": "making a user namespace",
+    "landlock": "starting",
+}
+
+
+def main(settings_fd: int) -> None:
+    """Run until the trainer is gone, or the jail is."""
+    with open(settings_fd) as file:
+        settings = Settings.from_json(file.read())
+    control = socket.socket(fileno=settings.control_fd)
+    trees = socket.socket(fileno=settings.trees_fd)
+    jail_pid: int | None = None
+    try:
+        try:
+            jail_pid = _start(settings, control)
+        except OSError as error:
+            wire.send(control, {"error": f"{error.strerror} ({_DOING[settings.form]})"})
+            return
+        control.close()
+        _serve(settings, trees, jail_pid)
+    finally:
+        _bury(settings, jail_pid)
+
+
+def _start(settings: Settings, control: socket.socket) -> int:
+    """Fork the jail's first process; in it, never return."""
+    form = settings.form
+    flags = linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWNET
+    flags |= linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+    if form == "user":
+        uid, gid = os.getuid(), os.getgid()
+        linux.unshare(linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+        map_one_user("self", (uid, uid), (gid, gid))
+    elif form == "root":
+        linux.unshare(linux.CLONE_NEWNS)
+    if form != "landlock":
+        linux.mount("none", "/", "", linux.MS_REC | linux.MS_PRIVATE)
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)
+    pid = os.fork() if form == "landlock" else linux.clone(flags)
+    if pid == 0:
+        zygote.run_forever(settings, control)
+    return pid
+
+
+def map_one_user(process: int | str, uid_pair: tuple[int, int], gid_pair: tuple[int, int]) -> None:
+    """Map one user and group, each (inside, outside), into a process's new user namespace."""
+    with contextlib.suppress(FileNotFoundError), open(f"/proc/{process}/setgroups", "w") as file:
+        file.write("deny")
+    for name, (inside, outside) in (("uid_map", uid_pair), ("gid_map", gid_pair)):
+        with open(f"/proc/{process}/{name}", "w") as file:
+            file.write(f"{inside} {outside} 1")
+
+
+def _serve(settings: Settings, trees: socket.socket, jail_pid: int) -> None:
+    """Hand out copies of host folders as mounts, until one side is gone."""
+    life_fd = settings.life_fd
+    jail_fd = os.pidfd_open(jail_pid)
+    poll = select.poll()
+    for fd in (life_fd, jail_fd, trees.fileno()):
+        poll.register(fd, select.POLLIN)
+    while True:
+        ready = {fd for fd, _event in poll.poll()}
+        if life_fd in ready or jail_fd in ready:
+            return
+        try:
+            request, _fds = wire.receive(trees)
+        except EOFError:
+            return
+        answer, opened = _open_tree(request)
+        wire.send(trees, answer, opened)
+        for fd in opened:
+            os.close(fd)
+
+
+def _open_tree(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """A detached, read-only copy of a folder's mount, its owner shown as the sandbox's user."""
+    try:
+        tree = linux.call(
+            linux.OPEN_TREE, linux.AT_FDCWD, os.fsencode(request["path"]),
+            linux.OPEN_TREE_CLONE | linux.OPEN_TREE_CLOEXEC,
+        )  # fmt: skip
+        try:
+            if request["owner"] is not None:
+                _show_owner_as(tree, os.stat(request["path"]), request["owner"])
+        except OSError:
+            os.close(tree)
+            raise
+    except OSError as error:
+        return {"error": f"{error.strerror}"}, []
+    return {}, [tree]
+
+
+def _show_owner_as(tree: int, info: os.stat_result, owner: int) -> None:
+    """Map the folder owner's ids to the sandbox user's, for this mount alone."""
+    ready_read, ready_write = os.pipe()
+    go_read, go_write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        linux.unshare(linux.CLONE_NEWUSER)
+        os.write(ready_write, b"r")
+        os.read(go_read, 1)
+        os._exit(0)
+    try:
+        os.read(ready_read, 1)
+        map_one_user(pid, (info.st_uid, owner), (info.st_gid, owner))
+        namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            linux.set_mount_idmap(tree, namespace)
+        finally:
+            os.close(namespace)
+    finally:
+        os.write(go_write, b"g")
+        os.waitpid(pid, 0)
+        for fd in (ready_read, ready_write, go_read, go_write):
+            os.close(fd)
+
+
+def _bury(settings: Settings, jail_pid: int | None) -> None:
+    if jail_pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(jail_pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(jail_pid, 0)
+    for base in settings.cgroups:
+        _remove_groups(base)
+    if settings.scratch:
+        shutil.rmtree(settings.scratch, ignore_errors=True)
+
+
+def _remove_groups(base: str) -> None:
+    """Remove a control group and its children; the last process may take a moment to leave."""
+    until = time.monotonic() + _CLEANUP_S
+    while time.monotonic() < until:
+        try:
+            for name in os.listdir(base):
+                path = os.path.join(base, name)
+                if os.path.isdir(path):
+                    os.rmdir(path)
+            os.rmdir(base)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.01)

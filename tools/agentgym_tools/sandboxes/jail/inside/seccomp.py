@@ -1,0 +1,127 @@
+"""The system calls that the model's code may not make, as a seccomp filter.
+
+A deny list: everything an honest program needs stays, everything that opens kernel machinery a
+sandboxed program has no business with is answered EPERM. Calls of another architecture kill.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+
+from agentgym_tools.sandboxes.jail.inside.linux import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWTIME,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    MACHINE,
+    NUMBERS,
+    call,
+)
+
+# name: (x86_64, aarch64); None where the machine has no such call.
+_DENIED: dict[str, tuple[int, int | None]] = {
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
+    "kcmp": (312, 272), "pidfd_getfd": (438, 438), "process_madvise": (440, 440),
+    "unshare": (272, 97), "setns": (308, 268), "chroot": (161, 51), "pivot_root": (155, 41),
+    "mount": (165, 40), "umount2": (166, 39), "move_mount": (429, 429), "open_tree": (428, 428),
+    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
+    "mount_setattr": (442, 442), "open_tree_attr": (467, 467),
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106),
+    "kexec_load": (246, 104), "kexec_file_load": (320, 294), "reboot": (169, 142),
+    "swapon": (167, 224), "swapoff": (168, 225), "acct": (163, 89), "syslog": (103, 116),
+    "quotactl": (179, 60), "quotactl_fd": (443, 443), "vhangup": (153, 58),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "fanotify_init": (300, 262),
+    "settimeofday": (164, 170), "clock_settime": (227, 112), "clock_adjtime": (305, 266),
+    "adjtimex": (159, 171), "sethostname": (170, 161), "setdomainname": (171, 162),
+    "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None),
+    "lookup_dcookie": (212, 18), "nfsservctl": (180, 42), "memfd_secret": (447, 447),
+    "migrate_pages": (256, 238), "move_pages": (279, 239), "vmsplice": (278, 75),
+}  # fmt: skip
+_CLONE, _CLONE3 = (56, 220), (435, 435)
+_SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
+_IOCTL = (16, 29)
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # typing into, or pasting from, somebody's terminal
+_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_X32_BIT = 0x40000000
+_NEW_NAMESPACES = (
+    CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC
+    | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME
+)  # fmt: skip
+_AF_UNIX = 1
+
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_NUMBER, _ARCH, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24  # offsets in struct seccomp_data
+
+
+def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("HBBI", code, if_true, if_false, value)
+
+
+def _deny(code: int) -> bytes:
+    return _op(_RETURN, _ERRNO | code)
+
+
+def build(*, unix_sockets: bool) -> bytes:
+    """The filter's program. ``unix_sockets``: whether socket(AF_UNIX) is allowed."""
+    column = 0 if MACHINE == "x86_64" else 1
+    program = [
+        _op(_LOAD, _ARCH),
+        _op(_EQUAL, _ARCHITECTURE[MACHINE], 1, 0),
+        _op(_RETURN, _KILL),
+        _op(_LOAD, _NUMBER),
+        _op(_AT_LEAST, _X32_BIT, 0, 1),
+        _op(_RETURN, _KILL),
+    ]
+    for numbers in _DENIED.values():
+        number = numbers[column]
+        if number is not None:
+            program += [_op(_EQUAL, number, 0, 1), _deny(errno.EPERM)]
+    # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
+    program += [_op(_EQUAL, _CLONE3[column], 0, 1), _deny(errno.ENOSYS)]
+    program += [
+        _op(_EQUAL, _CLONE[column], 0, 4),
+        _op(_LOAD, _ARGUMENT_0),
+        _op(_ANY_BIT, _NEW_NAMESPACES, 0, 1),
+        _deny(errno.EPERM),
+        _op(_RETURN, _ALLOW),
+    ]
+    socket_allowed = _op(_EQUAL, _AF_UNIX, 0, 1) if unix_sockets else _op(_ANY_BIT, 0, 0, 1)
+    for numbers, rule in ((_SOCKET, socket_allowed), (_SOCKETPAIR, _op(_EQUAL, _AF_UNIX, 0, 1))):
+        program += [
+            _op(_EQUAL, numbers[column], 0, 4),
+            _op(_LOAD, _ARGUMENT_0),
+            rule,
+            _op(_RETURN, _ALLOW),
+            _deny(errno.EAFNOSUPPORT),
+        ]
+    program += [
+        _op(_EQUAL, _IOCTL[column], 0, 5),
+        _op(_LOAD, _ARGUMENT_1),
+        _op(_EQUAL, _TIOCSTI, 1, 0),
+        _op(_EQUAL, _TIOCLINUX, 0, 1),
+        _deny(errno.EPERM),
+        _op(_RETURN, _ALLOW),
+    ]
+    program.append(_op(_RETURN, _ALLOW))
+    return b"".join(program)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+def install(program: bytes) -> None:
+    """Apply a built filter to this process and everything it starts, for good."""
+    described = _Program(len(program) // 8, program)
+    set_mode_filter = ctypes.c_ulong(1)
+    call(NUMBERS["seccomp"], set_mode_filter, ctypes.c_ulong(0), ctypes.byref(described))

@@ -1,0 +1,66 @@
+"""What the trainer tells the jail at its start. Standard library only: both sides use it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Form = Literal["root", "user", "landlock"]
+USER_ID = 1000
+"""The user that the model's code is inside the namespaces."""
+FIRST_UID = 200_000
+IDS_PER_SLOT = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """For the keeper and the jail's first process."""
+
+    form: Form
+    control_fd: int
+    trees_fd: int
+    life_fd: int
+    cgroups: list[str]
+    """Folders to remove in the end."""
+    scratch: str | None
+    """Folder of the sandboxes' files, where there are no namespaces; removed in the end."""
+    prefixes: list[str]
+    """Folders to show at their own path: the interpreter's."""
+    sites: list[str]
+    """Folders of installed packages."""
+    own_path: str
+    """Where this package was imported from."""
+    preload: list[str]
+    python_folder: str
+    landlock: bool
+    readable: list[str]
+    """What Landlock leaves readable, where there are no namespaces."""
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """From text."""
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What slots and runners know. The model's code might find it on the stack: no host paths but
+    those it sees anyway."""
+
+    form: Form
+    landlock: bool
+    readable: list[str]
+    site_paths: list[str]
+    python_folder: str
+    filter: bytes
+    """The seccomp program."""
+
+    @property
+    def namespaces(self) -> bool:
+        """Whether there are namespaces around us."""
+        return self.form != "landlock"

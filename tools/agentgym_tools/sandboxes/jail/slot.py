@@ -1,0 +1,276 @@
+"""A slot as the trainer sees it: open it for a sandbox, start runners in it, close it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentgym.sandbox import ExecStatus, Limits, SandboxDied
+from agentgym_tools.sandboxes.files import Files
+from agentgym_tools.sandboxes.jail import wire
+from agentgym_tools.sandboxes.jail.cgroups import SlotGroup
+from agentgym_tools.sandboxes.jail.channel import Channel
+
+if TYPE_CHECKING:
+    from agentgym_tools.sandboxes.jail.jail import Jail
+
+_OWN_PROCESSES = 8
+"""Processes of ours in a slot's control group: the slot, its runners and their waiting children."""
+_OWN_MEMORY_MB = 32
+_UNPACK_S = 120.0
+
+
+Outcome = dict[str, Any] | ExecStatus
+"""What a call is waiting for: the runner's answer, or the reason to stop it."""
+
+
+class Runner:
+    """One runner: where to send calls, and a handle to kill it and all it started."""
+
+    def __init__(self, sock: socket.socket, pid: int, handle: int) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self.pid = pid
+        self._handle = handle
+        self._loop = asyncio.get_running_loop()
+        self._outcome: asyncio.Future[Outcome] | None = None
+        self._early: Outcome | None = None
+        self.alive = True
+        self._loop.add_reader(sock, self._readable)
+
+    def send(self, message: dict[str, Any], fds: list[int]) -> None:
+        """Hand a program to the waiting child. Raises SandboxDied."""
+        try:
+            wire.send(self._sock, message, fds)
+        except OSError as error:
+            raise SandboxDied(f"the sandbox's runner is gone ({error.strerror})") from None
+
+    async def outcome(self, wall_s: float, future: asyncio.Future[Outcome]) -> Outcome:
+        """The answer, whatever else settles ``future`` first, or TIMEOUT after ``wall_s``."""
+        self._outcome = future
+        if self._early is not None:
+            settle(future, self._early)
+        timer = self._loop.call_later(wall_s, settle, future, ExecStatus.TIMEOUT)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            self._outcome = None
+
+    def _readable(self) -> None:
+        answer: Outcome
+        try:
+            answer, _fds = wire.receive(self._sock)
+        except BlockingIOError:
+            return
+        except (EOFError, OSError):
+            self._loop.remove_reader(self._sock)
+            self.alive = False
+            answer = ExecStatus.KILLED
+        if self._outcome is not None:
+            settle(self._outcome, answer)
+        else:
+            self._early = answer
+
+    def host_pid(self) -> int:
+        """Its process id as the trainer sees it."""
+        return pid_of(self._handle)
+
+    def interrupt(self) -> None:
+        """Ask it to interrupt its session's current call."""
+        self._signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """Kill it; the kernel takes everything in its process namespace with it."""
+        self.alive = False
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._handle >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, number)
+
+    def close(self) -> None:
+        """Close the descriptors. May be called twice."""
+        self.alive = False
+        if self._handle >= 0:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+            os.close(self._handle)
+            self._handle = -1
+
+
+def pid_of(handle: int) -> int:
+    """The process id behind a handle, as this process sees it."""
+    with open(f"/proc/self/fdinfo/{handle}") as file:
+        for line in file:
+            if line.startswith("Pid:"):
+                return int(line.split()[1])
+    raise ProcessLookupError(f"descriptor {handle} is no process")
+
+
+def settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    """Give a future its result unless it has one."""
+    if not future.done():
+        future.set_result(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a killed runner and everything in it used."""
+
+    cpu_s: float
+    max_rss_kb: int
+
+
+class Slot:
+    """One slot of a jail; it serves many sandboxes, one after another."""
+
+    def __init__(
+        self, jail: Jail, channel: Channel, group: SlotGroup | None, owner: tuple[int, int]
+    ) -> None:
+        self._jail = jail
+        self._channel = channel
+        self.group = group
+        self._owner = owner
+        self.opened_for: Limits | None = None
+        self.calls = 0
+        self._work_fd = -1
+        self._oom_seen = 0
+
+    @property
+    def files(self) -> Files:
+        """The files of the sandbox that is open."""
+        return Files(self._work_fd, self._owner)
+
+    @property
+    def work_fd(self) -> int:
+        """The work folder."""
+        return self._work_fd
+
+    async def open(self, limits: Limits, base: Path | None = None) -> None:
+        """Make fresh files, empty or a base folder's.
+
+        Raises:
+            SandboxDied: The slot is gone.
+            OSError: The base folder cannot be shown.
+        """
+        self.opened_for = None
+        self._close_work()
+        if self.group is not None:
+            memory = limits.memory_mb + limits.disk_mb + _OWN_MEMORY_MB
+            self.group.limit(memory, limits.pids + _OWN_PROCESSES)
+        request: dict[str, Any] = {"do": "open", "disk_mb": limits.disk_mb}
+        request["inodes"] = limits.inodes + 8  # our own folders count too
+        fds = []
+        if base is not None and self._jail.options.form == "landlock":
+            request["base"] = str(base.resolve())
+        elif base is not None:
+            owner = self._owner[0] if self._jail.options.form == "root" else None
+            fds = [await self._jail.open_tree(base, owner)]
+        try:
+            _answer, opened = await self._channel.request(request, fds, timeout_s=_UNPACK_S)
+        finally:
+            for fd in fds:
+                os.close(fd)
+        self._work_fd = opened[0]
+        self.opened_for = limits if base is None else None
+        if self.group is not None:
+            self._oom_seen = self.group.oom_kills()
+
+    async def start_runner(
+        self, limits: Limits, session: str | None = None, fds: list[int] | None = None
+    ) -> Runner:
+        """Start a runner for single calls, or for one session.
+
+        Raises:
+            SandboxDied: The slot is gone, or could not.
+        """
+        ours, theirs = wire.pair()
+        values: dict[str, Any] = {
+            "memory_mb": limits.memory_mb,
+            "address_mb": max(4 * limits.memory_mb, limits.memory_mb + 3072),
+            "file_mb": limits.file_mb,
+            "nofile": limits.nofile,
+            "pids": limits.pids,
+            "cpu_s": limits.cpu_s,
+            "count_by_user": True,
+        }
+        request = {"do": "runner", "limits": values, "session": session}
+        try:
+            answer, handles = await self._channel.request(request, [theirs.fileno(), *(fds or ())])
+        except OSError as error:
+            ours.close()
+            raise SandboxDied(f"the sandbox could not start a runner: {error}") from None
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return Runner(ours, answer["pid"], handles[0])
+
+    async def end(self, runner: Runner) -> Usage:
+        """Kill a runner and wait until nothing that it started is left."""
+        runner.kill()
+        runner.close()
+        answer, _fds = await self._channel.request({"do": "ended", "pid": runner.pid})
+        return Usage(answer["cpu_s"], answer["max_rss_kb"])
+
+    def ran_out_of_memory(self) -> bool:
+        """Whether the kernel has killed for want of memory since the last time this was asked."""
+        if self.group is None:
+            return False
+        kills = self.group.oom_kills()
+        grown = kills > self._oom_seen
+        self._oom_seen = kills
+        return grown
+
+    async def pack(self) -> bytes:
+        """The changed files as an archive."""
+        fd = os.memfd_create("archive", os.MFD_CLOEXEC)
+        try:
+            await self._channel.request({"do": "pack"}, [fd], timeout_s=_UNPACK_S)
+            with open(fd, "rb", closefd=False) as file:
+                file.seek(0)
+                return file.read()
+        finally:
+            os.close(fd)
+
+    async def unpack(self, archive: bytes) -> None:
+        """Put an archive's files into fresh ones."""
+        fd = os.memfd_create("archive", os.MFD_CLOEXEC)
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(archive)
+            os.lseek(fd, 0, os.SEEK_SET)
+            await self._channel.request({"do": "unpack"}, [fd], timeout_s=_UNPACK_S)
+        finally:
+            os.close(fd)
+
+    async def ping(self) -> None:
+        """Return if the slot answers. Raises SandboxDied."""
+        await self._channel.request({"do": "ping"}, timeout_s=5.0)
+
+    async def clear(self) -> None:
+        """End everything in it and drop its files."""
+        self.opened_for = None
+        self._close_work()
+        await self._channel.request({"do": "close"})
+
+    def discard(self) -> None:
+        """Let go of the slot: its process ends when it sees that, and everything in it too."""
+        self._close_work()
+        self._channel.close()
+        if self.group is not None:
+            self.group.remove()
+
+    def _close_work(self) -> None:
+        if self._work_fd >= 0:
+            os.close(self._work_fd)
+            self._work_fd = -1
