@@ -30,9 +30,11 @@ class _Commands(TyperGroup):
             return built_in
         if cmd_name not in plugins(_GROUP):
             raise UnknownName("command", cmd_name, self.list_commands(ctx), "agentgym --help")
-        single = typer.Typer(add_completion=False)
-        single.command(cmd_name)(load_plugin(_GROUP, cmd_name))
-        return typer.main.get_command(single)
+        plugin = load_plugin(_GROUP, cmd_name)
+        if not isinstance(plugin, typer.Typer):  # a function is one command, a Typer has its own
+            function, plugin = plugin, typer.Typer(add_completion=False)
+            plugin.command(cmd_name)(function)
+        return typer.main.get_command(plugin)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         # Help must not import every plugin: names only.

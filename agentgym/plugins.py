@@ -13,13 +13,14 @@ from typing import Any
 
 from agentgym.errors import PluginBroken, PluginMissing, UnknownName
 
-GROUPS = (
-    "agentgym.envs",
-    "agentgym.tools",
-    "agentgym.sandboxes",
-    "agentgym.engines",
-    "agentgym.commands",
-)
+GROUPS = {
+    "agentgym.envs": "environment",
+    "agentgym.tools": "tool",
+    "agentgym.sandboxes": "sandbox",
+    "agentgym.engines": "engine",
+    "agentgym.commands": "command",
+}
+"""Entry-point groups, and what one plugin of each is called."""
 
 
 def plugins(group: str) -> dict[str, EntryPoint]:
@@ -37,7 +38,7 @@ def load_plugin(group: str, name: str, *, hint: str = "") -> Any:
     """
     known = plugins(group)
     if name not in known:
-        raise UnknownName(group.removeprefix("agentgym.").removesuffix("s"), name, known, hint)
+        raise UnknownName(GROUPS.get(group, group), name, known, hint)
     entry = known[name]
     package = entry.dist.name if entry.dist else entry.value
     try:

@@ -105,8 +105,7 @@ with attempt():
     socket.create_connection(("127.0.0.1", d["port"]), 1)
     reached("network", "connected to a port of the host")
 for family, kind in ((40, 1), (16, 3), (17, 3), (10, 1), (2, 2)):
-    with attempt():
-        s = socket.socket(family, kind)
+    with attempt(), socket.socket(family, kind) as s:
         if family == 10:
             s.connect(("::1", d["port"]))
         if family == 2:

@@ -88,9 +88,13 @@ class JailSandbox:
         return self._alive().files.list(path)
 
     async def snapshot(self) -> Snapshot:
+        base = str(self.spec.base) if self.spec.base else None
         async with self._turn:
-            base = str(self.spec.base) if self.spec.base else None
-            return Snapshot("jail", base, await self._alive().pack())
+            slot = self._alive()
+            if slot.packs_alone:
+                self._end_sessions()
+                self._drop_runner()
+            return Snapshot("jail", base, await slot.pack())
 
     async def reset(self, snapshot: Snapshot | None = None) -> None:
         base = str(self.spec.base) if self.spec.base else None

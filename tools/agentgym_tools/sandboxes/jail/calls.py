@@ -47,12 +47,13 @@ async def run_program(
     try:
         runner.send(program.request(), [stdin_fd, *capture.write_ends])
         capture.sent()
-        async with watching(slot, runner, limits, lambda: settle(ending, ExecStatus.OOM)):
+        async with watching(slot, runner, limits, lambda why: settle(ending, why)):
             outcome = await runner.outcome(wall_s, ending)
         if isinstance(outcome, ExecStatus):
+            died = not runner.alive
             usage = await slot.end(runner)
             capture.drain()
-            status = name_kill(slot, outcome)
+            status = name_kill(slot, outcome, died=died)
             result = ExecResult(
                 status, None, int(signal.SIGKILL), wall_s=time.perf_counter() - started
             )
@@ -69,11 +70,11 @@ async def run_program(
         capture.close()
 
 
-def name_kill(slot: Slot, why: ExecStatus) -> ExecStatus:
+def name_kill(slot: Slot, why: ExecStatus, *, died: bool) -> ExecStatus:
     """Why something had to be killed. Raises SandboxDied if nobody here killed it."""
     if slot.ran_out_of_memory():
         return ExecStatus.OOM  # the kernel may even have chosen the runner
-    if why is ExecStatus.KILLED:
+    if died:
         raise SandboxDied("the sandbox's runner died in the middle of a call")
     return why
 

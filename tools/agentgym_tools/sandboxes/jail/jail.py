@@ -36,6 +36,7 @@ PRELOAD: tuple[str, ...] = (
 """What a program finds loaded already, where it is installed."""
 _START_S = 60.0
 _END_S = 5.0
+_ROOM_FOR_STRANGERS = 256
 _OWN_PATH = str(Path(agentgym_tools.__file__).parent.parent)
 _KEEPER = "agentgym_tools.sandboxes.jail.inside.keeper"
 _BOOT = "import os, sys; exec(os.fdopen(int(sys.argv[1])).read())"
@@ -213,6 +214,13 @@ class Jail:
         _answer, fds = await self.trees.request(request)
         return fds[0]
 
+    def strangers(self) -> int:
+        """Processes that the kernel counts together with a sandbox's, and some room for more."""
+        if self.options.form != "landlock" or os.getuid() == 0:
+            return 0
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return sum(_is_ours(pid) for pid in pids) + _ROOM_FOR_STRANGERS
+
     def _complaints(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
@@ -248,6 +256,13 @@ def _site_packages() -> list[str]:
     """Folders of installed packages. Sources of editable installations are not among them."""
     ends = ("site-packages", "dist-packages")
     return [path for path in dict.fromkeys(sys.path) if path.endswith(ends) and os.path.isdir(path)]
+
+
+def _is_ours(pid: int) -> bool:
+    try:
+        return os.stat(f"/proc/{pid}").st_uid == os.getuid()
+    except FileNotFoundError:
+        return False
 
 
 def _closed_parent(path: str) -> str | None:

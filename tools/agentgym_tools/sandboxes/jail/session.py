@@ -85,7 +85,7 @@ class Session:
         try:
             sending = self._send(request)
             async with watching(
-                self._slot, self._runner, self._limits, lambda: settle(ending, ExecStatus.OOM)
+                self._slot, self._runner, self._limits, lambda why: settle(ending, why)
             ):
                 outcome = await self._runner.outcome(wall_s, ending)
             if outcome is ExecStatus.TIMEOUT:
@@ -145,8 +145,9 @@ class Session:
             status = ExecStatus.OOM if self._slot.ran_out_of_memory() else status
             await self._end()
             return ExecResult(status, None if number else code, number, state_kept=False)
+        died = not self._runner.alive
         await self._end()
-        status = name_kill(self._slot, outcome)
+        status = name_kill(self._slot, outcome, died=died)
         return ExecResult(status, None, int(signal.SIGKILL), state_kept=False)
 
     def _answered(self) -> None:

@@ -198,9 +198,8 @@ class Slot:
             "address_mb": max(4 * limits.memory_mb, limits.memory_mb + 3072),
             "file_mb": limits.file_mb,
             "nofile": limits.nofile,
-            "pids": limits.pids,
+            "user_pids": limits.pids + self._jail.strangers(),
             "cpu_s": limits.cpu_s,
-            "count_by_user": True,
         }
         request = {"do": "runner", "limits": values, "session": session}
         try:
@@ -230,6 +229,11 @@ class Slot:
         grown = kills > self._oom_seen
         self._oom_seen = kills
         return grown
+
+    @property
+    def packs_alone(self) -> bool:
+        """Whether packing the files ends all that runs in the sandbox."""
+        return self._jail.options.form == "landlock"
 
     async def pack(self) -> bytes:
         """The changed files as an archive."""

@@ -1,32 +1,32 @@
-"""Counting the memory of a call's processes where no control group does it."""
+"""Counting the memory and the processes of a call where no control group does it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from agentgym.sandbox import Limits
+from agentgym.sandbox import ExecStatus, Limits
 from agentgym_tools.sandboxes.jail.slot import Runner, Slot
 
 _INTERVAL_S = 0.02
-_PAGE = os.sysconf("SC_PAGESIZE")
+_OWN_PROCESSES = 2
 
 
 @asynccontextmanager
 async def watching(
-    slot: Slot, runner: Runner, limits: Limits, on_excess: Callable[[], None]
+    slot: Slot, runner: Runner, limits: Limits, on_excess: Callable[[ExecStatus], None]
 ) -> AsyncIterator[None]:
-    """Call ``on_excess`` when a runner's processes together use more than ``memory_mb``.
+    """Call ``on_excess`` when a runner's processes together use more than ``memory_mb``, or are
+    more than ``pids``.
 
     Does nothing where a control group does it better.
     """
     if slot.group is not None:
         yield
         return
-    task = asyncio.create_task(_watch(runner, limits.memory_mb << 20, on_excess))
+    task = asyncio.create_task(_watch(runner, limits, on_excess))
     try:
         yield
     finally:
@@ -35,11 +35,17 @@ async def watching(
             await task
 
 
-async def _watch(runner: Runner, limit: int, on_excess: Callable[[], None]) -> None:
+async def _watch(runner: Runner, limits: Limits, on_excess: Callable[[ExecStatus], None]) -> None:
     pid = runner.host_pid()
-    while sum(map(_private_bytes, _tree(pid))) <= limit:
+    allowed = limits.memory_mb << 20
+    while True:
+        processes = list(_tree(pid))
+        if len(processes) > limits.pids + _OWN_PROCESSES:
+            return on_excess(ExecStatus.KILLED)
+        # What forks share counts for each of them in the cheap sum, but not in the exact one.
+        if sum(map(_resident, processes)) > allowed and sum(map(_share, processes)) > allowed:
+            return on_excess(ExecStatus.OOM)
         await asyncio.sleep(_INTERVAL_S)
-    on_excess()
 
 
 def _tree(pid: int) -> Iterator[int]:
@@ -51,10 +57,20 @@ def _tree(pid: int) -> Iterator[int]:
                 yield from _tree(int(child))
 
 
-def _private_bytes(pid: int) -> int:
-    """Memory that is this process's own. What forks share is counted once for each."""
+def _resident(pid: int) -> int:
+    """Bytes of memory that no file on a disk backs."""
+    return _sum_of(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:"))
+
+
+def _share(pid: int) -> int:
+    """The same, each page divided by the number of processes that have it."""
+    path = f"/proc/{pid}/smaps_rollup"
+    return _sum_of(path, ("Pss_Anon:", "Pss_Shmem:")) or _resident(pid)
+
+
+def _sum_of(path: str, keys: tuple[str, ...]) -> int:
     try:
-        _size, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
-    except OSError:
+        lines = Path(path).read_text().splitlines()
+    except OSError:  # it ended, or it is not ours to look at
         return 0
-    return (int(resident) - int(shared)) * _PAGE
+    return sum(int(line.split()[1]) for line in lines if line.startswith(keys)) * 1024

@@ -15,24 +15,62 @@ import tarfile
 
 _OPAQUE_MARK = "user.overlay.opaque"
 _OPAQUE_HEADER = "AGENTGYM.opaque"
+_WHOLE_HEADER = "AGENTGYM.whole"
 
 
-def pack(folder: str) -> bytes:
-    """Everything below ``folder``. Sockets and FIFOs are left out; links stay links."""
+def pack(folder: str, *, whole: bool, alone: bool) -> bytes:
+    """Everything below ``folder``. Sockets and FIFOs are left out; links stay links.
+
+    Args:
+        folder: Its absolute path.
+        whole: Whether these are all files, and not only what was changed.
+        alone: Whether nothing of the sandbox runs, and we are no more than the files' owner: then
+            files that are closed even to their owner are opened for the moment.
+    """
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    closed = _open_up(folder) if alone else {}
+    headers = {_WHOLE_HEADER: "y"} if whole else {}
+    with tarfile.open(
+        fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers
+    ) as tar:
         for parent, folders, files in os.walk(folder):
             for name in sorted(folders + files):
                 # A program that still runs may delete what we are about to read.
                 with contextlib.suppress(FileNotFoundError):
-                    _add(tar, os.path.join(parent, name), folder)
+                    path = os.path.join(parent, name)
+                    _add(tar, path, folder, closed)
+    for path, mode in reversed(closed.values()):
+        os.chmod(path, mode)
     return buffer.getvalue()
 
 
-def _add(tar: tarfile.TarFile, path: str, folder: str) -> None:
+def _open_up(folder: str) -> dict[int, tuple[str, int]]:
+    """Make everything readable for its owner; what was changed, by inode, with its old mode."""
+    closed: dict[int, tuple[str, int]] = {}
+    for parent, folders, files in os.walk(folder):
+        for name in folders + files:
+            path = os.path.join(parent, name)
+            info = os.lstat(path)
+            needed = 0o700 if stat.S_ISDIR(info.st_mode) else 0o400
+            if not stat.S_ISLNK(info.st_mode) and info.st_mode & needed != needed:
+                mode = stat.S_IMODE(info.st_mode)
+                closed[info.st_ino] = path, mode
+                os.chmod(path, mode | needed)
+    return closed
+
+
+def remove(folder: str) -> None:
+    """Delete a folder that nothing uses any more, closed folders in it too."""
+    if os.path.isdir(folder):
+        _open_up(folder)
+        shutil.rmtree(folder)
+
+
+def _add(tar: tarfile.TarFile, path: str, folder: str, closed: dict[int, tuple[str, int]]) -> None:
     member = tar.gettarinfo(path, arcname=os.path.relpath(path, folder))
     if member is None or member.isfifo() or member.isblk():  # None: a socket
         return
+    _path, member.mode = closed.get(os.lstat(path).st_ino, (path, member.mode))
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     if member.isdir() and _is_opaque(path):
@@ -59,6 +97,9 @@ def unpack(data: bytes, work: str, user: int) -> None:
     """
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         members = tar.getmembers()
+        if _WHOLE_HEADER in tar.pax_headers:
+            for name in os.listdir(work):
+                _delete(os.path.join(work, name))
         for member in sorted(members, key=lambda member: member.issym() or member.islnk()):
             path = os.path.join(work, member.name)
             if member.isdir():

@@ -17,7 +17,7 @@ import time
 from typing import Any
 
 from agentgym_tools.sandboxes.jail import wire
-from agentgym_tools.sandboxes.jail.inside import linux, zygote
+from agentgym_tools.sandboxes.jail.inside import linux, runner, zygote
 from agentgym_tools.sandboxes.jail.settings import Settings
 
 _CLEANUP_S = 3.0
@@ -32,6 +32,8 @@ def main(settings_fd: int) -> None:
     """Run until the trainer is gone, or the jail is."""
     with open(settings_fd) as file:
         settings = Settings.from_json(file.read())
+    if settings.form == "landlock":
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # what the jail leaves comes to us
     control = socket.socket(fileno=settings.control_fd)
     trees = socket.socket(fileno=settings.trees_fd)
     jail_pid: int | None = None
@@ -146,6 +148,8 @@ def _bury(settings: Settings, jail_pid: int | None) -> None:
             os.kill(jail_pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(jail_pid, 0)
+    if settings.form == "landlock":
+        runner.end_descendants(keep=())
     for base in settings.cgroups:
         _remove_groups(base)
     if settings.scratch:

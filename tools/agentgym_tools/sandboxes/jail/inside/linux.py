@@ -141,7 +141,7 @@ def set_limits(limits: Mapping[str, float]) -> None:
     _limit(resource.RLIMIT_AS, limits["address_mb"] * mib)
     _limit(resource.RLIMIT_FSIZE, limits["file_mb"] * mib)
     _limit(resource.RLIMIT_NOFILE, limits["nofile"])
-    _limit(resource.RLIMIT_NPROC, limits["pids"])
+    _limit(resource.RLIMIT_NPROC, limits["user_pids"])
     _limit(resource.RLIMIT_MEMLOCK, mib)
     for kind in (
         resource.RLIMIT_CORE,

@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -174,15 +174,32 @@ def _add(cpu: float, rss: int, usage: resource.struct_rusage) -> tuple[float, in
 
 
 def end_descendants(keep: Collection[int]) -> None:
-    """Without a process namespace: kill children, and what they leave us, until none is left."""
-    while True:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            children = [int(pid) for pid in file.read().split() if int(pid) not in keep]
-        if not children:
-            return
-        for pid in children:
+    """Without a process namespace: end all that descends from us, whoever forks meanwhile.
+
+    Orphans come to us, so that the tree below us is complete. Each process is first forbidden to
+    fork; its children from before that are found in the next round.
+    """
+    while children := [pid for pid in _children(os.getpid()) if pid not in keep]:
+        for pid in _descendants(children):
+            with contextlib.suppress(OSError):  # another user's, and we may not: then only kill
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for pid in children:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
+
+
+def _descendants(pids: list[int]) -> Iterator[int]:
+    for pid in pids:
+        yield pid
+        yield from _descendants(_children(pid))
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    return found

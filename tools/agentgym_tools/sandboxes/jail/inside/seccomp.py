@@ -46,6 +46,7 @@ _DENIED: dict[str, tuple[int, int | None]] = {
     "lookup_dcookie": (212, 18), "nfsservctl": (180, 42), "memfd_secret": (447, 447),
     "migrate_pages": (256, 238), "move_pages": (279, 239), "vmsplice": (278, 75),
 }  # fmt: skip
+_HIDDEN_MEMORY = ((319, 279), (29, 194))  # memfd_create, shmget
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
 _IOCTL = (16, 29)
@@ -71,8 +72,14 @@ def _deny(code: int) -> bytes:
     return _op(_RETURN, _ERRNO | code)
 
 
-def build(*, unix_sockets: bool) -> bytes:
-    """The filter's program. ``unix_sockets``: whether socket(AF_UNIX) is allowed."""
+def build(*, unix_sockets: bool, hidden_memory: bool) -> bytes:
+    """The filter's program.
+
+    Args:
+        unix_sockets: Whether socket(AF_UNIX) is allowed.
+        hidden_memory: Whether memory may be kept where it belongs to no process; only a control
+            group sees it there.
+    """
     column = 0 if MACHINE == "x86_64" else 1
     program = [
         _op(_LOAD, _ARCH),
@@ -86,6 +93,8 @@ def build(*, unix_sockets: bool) -> bytes:
         number = numbers[column]
         if number is not None:
             program += [_op(_EQUAL, number, 0, 1), _deny(errno.EPERM)]
+    for numbers in () if hidden_memory else _HIDDEN_MEMORY:
+        program += [_op(_EQUAL, numbers[column], 0, 1), _deny(errno.ENOSYS)]
     # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
     program += [_op(_EQUAL, _CLONE3[column], 0, 1), _deny(errno.ENOSYS)]
     program += [

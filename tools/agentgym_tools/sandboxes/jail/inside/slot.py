@@ -28,6 +28,7 @@ def run_forever(
 ) -> NoReturn:
     """Make the namespaces, then answer the trainer. Never returns."""
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         # What is set up from here on belongs to this slot alone.
         if common.namespaces:
@@ -170,8 +171,10 @@ class Slot:
     def do_pack(self, request: dict[str, Any], fds: list[int]) -> _Answer:
         """Write the files of /work, or what was changed of the base, into the given file."""
         folder = f"{self.box}/changes" if self.has_base else self.work
+        if not self.in_jail:
+            self._end_all()  # out here, what still runs could lead us astray by links
         with open(fds[0], "wb", closefd=False) as file:
-            file.write(changes.pack(folder))
+            file.write(changes.pack(folder, whole=not self.has_base, alone=not self.in_jail))
         return {}, []
 
     def do_unpack(self, request: dict[str, Any], fds: list[int]) -> _Answer:
@@ -209,7 +212,7 @@ class Slot:
     def _clear(self) -> None:
         if not self.in_jail:
             for name, _target in _PARTS:
-                shutil.rmtree(f"{self.box}/{name}", ignore_errors=True)
+                changes.remove(f"{self.box}/{name}")
             return
         if not self.mounted:
             return

@@ -104,7 +104,10 @@ def _execute(argv: list[str]) -> NoReturn:
     """Become another program."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    os.execvpe(argv[0], argv, os.environ)
+    try:
+        os.execvpe(argv[0], argv, os.environ)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), argv[0]) from None
 
 
 def _complain(error: OSError) -> int:

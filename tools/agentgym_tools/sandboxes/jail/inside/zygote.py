@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 from agentgym_tools.sandboxes.jail import wire
-from agentgym_tools.sandboxes.jail.inside import linux, seccomp, slot
+from agentgym_tools.sandboxes.jail.inside import linux, runner, seccomp, slot
 from agentgym_tools.sandboxes.jail.settings import (
     FIRST_UID,
     IDS_PER_SLOT,
@@ -36,7 +36,10 @@ def run_forever(settings: Settings, control: socket.socket) -> NoReturn:
     """Set up, then answer requests for slots. Never returns."""
     code = 1
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if settings.form == "landlock":
+            _outlive_the_keeper()
+        else:
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.close(settings.life_fd)
         os.close(settings.trees_fd)
         if settings.form != "landlock":
@@ -52,6 +55,18 @@ def run_forever(settings: Settings, control: socket.socket) -> NoReturn:
         wire.send(control, {"error": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(code)
+
+
+def _outlive_the_keeper() -> None:
+    """Without namespaces our death ends nobody: when the keeper dies, end all before us."""
+
+    def end(*_: object) -> None:
+        runner.end_descendants(keep=())
+        os._exit(1)
+
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGTERM, end)
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _build_root(settings: Settings) -> None:
@@ -133,7 +148,7 @@ def _preload(settings: Settings) -> Common:
         readable=settings.readable,
         site_paths=site_paths,
         python_folder=settings.python_folder,
-        filter=seccomp.build(unix_sockets=namespaces),
+        filter=seccomp.build(unix_sockets=namespaces, hidden_memory=bool(settings.cgroups)),
     )
 
 
