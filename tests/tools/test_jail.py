@@ -148,6 +148,13 @@ async def test_an_interrupted_cell_keeps_its_state_and_a_stubborn_one_loses_it(
     assert b"NameError" in again.stderr
 
 
+async def test_a_cell_may_fork(box: Sandbox) -> None:
+    for number in range(5):
+        result = await box.run_python(f"import os; pid = os.fork(); {number}", session="a")
+        assert result.ok, "its child ends with the cell, at its own pace"
+    assert (await box.run_python("pid > 0", session="a")).stdout == b"True\n"
+
+
 async def test_a_session_that_dies_says_so(box: Sandbox) -> None:
     result = await box.run_python("import os; os._exit(5)", session="a")
     assert (result.status, result.exit_code, result.state_kept) == (ExecStatus.NONZERO, 5, False)

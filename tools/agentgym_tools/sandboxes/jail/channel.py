@@ -28,6 +28,8 @@ class Channel:
 
     def send(self, message: dict[str, Any], fds: list[int]) -> None:
         """Send without waiting for an answer. Raises SandboxDied."""
+        if self._sock.fileno() < 0:
+            raise SandboxDied(f"{self._what} was closed")
         try:
             wire.send(self._sock, message, fds)
         except OSError as error:
@@ -35,6 +37,8 @@ class Channel:
 
     async def receive(self) -> tuple[dict[str, Any], list[int]]:
         """The next answer. Raises SandboxDied if the other side is gone."""
+        if self._sock.fileno() < 0:
+            raise SandboxDied(f"{self._what} was closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[tuple[dict[str, Any], list[int]]] = loop.create_future()
         self._pending = future

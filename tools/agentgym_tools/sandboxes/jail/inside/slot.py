@@ -200,11 +200,10 @@ class Slot:
             self._wait_for(pid)
 
     def _wait_for(self, pid: int) -> dict[str, Any]:
-        self.runners.discard(pid)
-        try:
-            _pid, _status, usage = os.wait4(pid, 0)
-        except ChildProcessError:
+        if pid not in self.runners:  # of a sandbox that is over
             return {"cpu_s": 0.0, "max_rss_kb": 0}
+        self.runners.discard(pid)
+        _pid, _status, usage = os.wait4(pid, 0)
         if not self.in_jail:
             runner.end_descendants(keep=self.runners)
         return {"cpu_s": usage.ru_utime + usage.ru_stime, "max_rss_kb": usage.ru_maxrss}

@@ -68,6 +68,7 @@ def run_session(language: str, fds: list[int]) -> NoReturn:
 
 def _serve_cells(sock: socket.socket) -> None:
     namespace = _fresh_main()
+    own_pid = os.getpid()
     header = struct.Struct("<I")
     while True:
         size = header.unpack(_exactly(sock, header.size))[0]
@@ -77,6 +78,8 @@ def _serve_cells(sock: socket.socket) -> None:
             code = python_cell.run_cell(source, namespace, echo=True)
         except BaseException:  # an interrupt that came between the cell and here
             code = 130
+        if os.getpid() != own_pid:
+            os._exit(code)  # a child that the cell forked, and that came to the cell's end
         with contextlib.suppress(KeyboardInterrupt):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         sock.sendall(struct.pack("<i", code))
