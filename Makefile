@@ -1,12 +1,15 @@
 # make train   a small agent learns to search, on two cores, from nothing to the final table
 # make test    linters, types and all tests
 # make search-tiny   the embedded policy, from nothing
+# make bench-sandbox   the jail against the Python tools of peers, each in its own environment
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SEED   ?= 0
 
-.PHONY: help train test lint search-tiny clean check-python
+BENCH  := .bench
+
+.PHONY: help train test lint engine search-tiny bench-sandbox clean check-python
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,12 +45,30 @@ search-tiny: $(VENV)/.train
 	$(BIN)/agentgym sft examples/search_sft_more.yaml
 	@echo "the policy is runs/search_sft_more-seed1/policy"
 
-test: lint
+test: lint engine
 	$(BIN)/python -m pytest -q -n 2
+
+# The docker backend is tested on a real engine that the tests start themselves. Without root or
+# apt-get those tests are skipped, with the reason.
+engine:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v dockerd >/dev/null; then \
+	  (apt-get install -y -qq docker.io busybox-static || \
+	    (apt-get update -qq && apt-get install -y -qq docker.io busybox-static)) \
+	  >/dev/null 2>&1 || echo "docker.io could not be installed; the docker tests will be skipped"; fi
+
+$(BENCH)/%/bin/python:
+	$(PYTHON) -m venv $(BENCH)/$*
+
+bench-sandbox: $(VENV)/.dev $(BENCH)/gem/bin/python $(BENCH)/skyrl/bin/python $(BENCH)/verifiers/bin/python
+	@echo "torch==2.13.0" > $(BENCH)/constraints.txt
+	$(BENCH)/gem/bin/python -m pip install -q -c $(BENCH)/constraints.txt gem-llm requests
+	$(BENCH)/skyrl/bin/python -m pip install -q -c $(BENCH)/constraints.txt skyrl-gym
+	$(BENCH)/verifiers/bin/python -m pip install -q -c $(BENCH)/constraints.txt verifiers uv aiohttp
+	$(BIN)/python benchmarks/sandbox.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
-	$(BIN)/mypy agentgym envs/agentgym_envs tools/agentgym_tools trainers/agentgym_trainers tests examples
+	$(BIN)/mypy agentgym envs/agentgym_envs tools/agentgym_tools trainers/agentgym_trainers tests examples benchmarks/sandbox.py
 
 clean:
-	rm -rf $(VENV) runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -90,8 +90,10 @@ assert db.execute('select * from t').fetchall() == [(1,)]
 open('ü 😀.txt', 'w').write('ß')
 assert open('ü 😀.txt').read() == 'ß'
 """,
-    "ten megabytes": "open('big', 'wb').write(bytes(10 << 20)); assert len(open('big', 'rb').read())"
-    " == 10 << 20",
+    "ten megabytes": """
+open('big', 'wb').write(bytes(10 << 20))
+assert len(open('big', 'rb').read()) == 10 << 20
+""",
     "temporary files": """
 import tempfile, pathlib
 with tempfile.TemporaryDirectory() as d: pathlib.Path(d, 'x').write_text('y')

@@ -33,7 +33,7 @@ def descendants(pid: int) -> Iterator[int]:
 
 def traces(pid: int) -> dict[str, object]:
     """Everything that a backend of this process could leave."""
-    groups = [path for path in Path("/sys/fs/cgroup").glob(f"*/**/agentgym-{pid}-*")]
+    groups = list(Path("/sys/fs/cgroup").glob(f"*/**/agentgym-{pid}-*"))
     return {
         "processes": sorted(descendants(pid)),
         "descriptors": len(os.listdir(f"/proc/{pid}/fd")),
