@@ -152,7 +152,8 @@ async def test_a_cell_may_fork(box: Sandbox) -> None:
     for number in range(5):
         result = await box.run_python(f"import os; pid = os.fork(); {number}", session="a")
         assert result.ok, "its child ends with the cell, at its own pace"
-    assert (await box.run_python("pid > 0", session="a")).stdout == b"True\n"
+    # What a child still wrote between two calls comes with the next.
+    assert (await box.run_python("pid > 0", session="a")).stdout.endswith(b"True\n")
 
 
 async def test_a_session_that_dies_says_so(box: Sandbox) -> None:

@@ -10,7 +10,12 @@ from tools.jails import FORM_VARIABLE, interpreter_for_everybody
 
 ROOT = Path(__file__).parent.parent.parent
 NOBODY = 65534
-SUITES = ("test_jail.py", "test_jail_attacks.py", "test_honest_programs.py")
+SUITES = (
+    "test_jail.py",
+    "test_jail_findings.py",
+    "test_jail_attacks.py",
+    "test_honest_programs.py",
+)
 
 
 @pytest.mark.slow

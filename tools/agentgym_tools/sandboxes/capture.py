@@ -26,22 +26,30 @@ class Capture:
         self._read_ends: list[int] = []
         self.write_ends: list[int] = []
         self.streams = [HeadTail(cap), HeadTail(cap)]
-        for index in range(2):
+        for _ in range(2):
             read_end, write_end = os.pipe()
             os.set_blocking(read_end, False)
             self._read_ends.append(read_end)
             self.write_ends.append(write_end)
-            self._loop.add_reader(read_end, self._readable, index)
+        self.resume()
 
     def sent(self) -> None:
         """Close our copies of the write ends, so that the end of the streams can be seen."""
         while self.write_ends:
             os.close(self.write_ends.pop())
 
-    def restart(self) -> None:
-        """Forget what was read; the next bytes belong to the next call."""
-        self.drain()
+    def resume(self) -> None:
+        """Read on, from now for a new call. What was written in between belongs to it too."""
         self.streams = [HeadTail(self._cap), HeadTail(self._cap)]
+        for index, fd in enumerate(self._read_ends):
+            if fd >= 0:
+                self._loop.add_reader(fd, self._readable, index)
+
+    def pause(self) -> None:
+        """Read no more: who writes on fills the pipe, and then waits."""
+        for fd in self._read_ends:
+            if fd >= 0:
+                self._loop.remove_reader(fd)
 
     def drain(self) -> None:
         """Read what is there already."""

@@ -16,7 +16,10 @@ Language = Literal["python", "bash"]
 HEADER_BYTES = 4
 OUTER_GRACE_S = 5.0
 """Seconds after a call's time-out in which its host must have answered."""
-_MODULES = ("output", "process_tree", "python_cell", "session_workers", "session_host")
+_MODULES = (
+    *("output", "process_tree", "python_cell", "bash_loop", "session_workers"),
+    "session_host",
+)
 # Registered under their real names, so that their imports of one another find them.
 _LOADER = """
 import sys, types

@@ -14,26 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from agentgym_tools.sandboxes.bash_loop import BASH_LOOP, decode_reports, encode_command
 from agentgym_tools.sandboxes.python_cell import INTERRUPTED, main_namespace, run_cell
-
-# The exit status goes over descriptor 4, never over stdout, where a program could forge it, and
-# after the number of its call: an interrupt that comes too late makes the loop report twice.
-# `continue 999` leaves every loop that SIGINT found running; the function gives back the last
-# command's status, so that `echo $?` means in the next call what it means at a prompt.
-_BASH_LOOP = r"""
-trap '__agentgym_status=130; continue 999' INT
-__agentgym_last() { return "$__agentgym_status"; }
-__agentgym_call=0
-__agentgym_status=0
-while :; do
-  printf '%s %s\0' "$__agentgym_call" "$__agentgym_status" >&4
-  IFS= read -r -d '' -u 3 __agentgym_command || exit
-  __agentgym_call=$((__agentgym_call + 1))
-  __agentgym_last
-  eval "$__agentgym_command" 3<&- 4>&-
-  __agentgym_status=$?
-done
-"""
 
 
 class Worker:
@@ -65,10 +47,7 @@ class Worker:
         """Start a call. A worker that is gone shows in :meth:`poll`."""
         self._calls += 1
         body = source.encode("utf-8", "surrogatepass")
-        if self._python:
-            data = struct.pack(">I", len(body)) + body
-        else:
-            data = body.replace(b"\0", b"") + b"\0"  # bash leaves null bytes out of its input too
+        data = struct.pack(">I", len(body)) + body if self._python else encode_command(source)
         self._channel.setblocking(True)
         try:
             self._channel.sendall(data)
@@ -83,12 +62,8 @@ class Worker:
             self._received += self._channel.recv(4096)
         except OSError:
             return None
-        *reports, self._received = self._received.split(b"\0")
-        for report in reports:
-            call, _, exit_code = report.partition(b" ")
-            if call == b"%d" % self._calls and exit_code.isdigit():
-                return int(exit_code)
-        return None
+        reports, self._received = decode_reports(self._received)
+        return next((status for call, status in reports if call == self._calls), None)
 
     def poll(self) -> int | None:
         """The wait status, if the worker has ended."""
@@ -146,7 +121,7 @@ def _run_bash(channel: int) -> None:
     os.set_inheritable(channel, True)
     os.dup2(channel, 4)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.execvp("bash", ["bash", "--noprofile", "--norc", "-c", _BASH_LOOP])
+    os.execvp("bash", ["bash", "--noprofile", "--norc", "-c", BASH_LOOP])
 
 
 def _run_python(channel: int) -> None:

@@ -44,4 +44,8 @@ def known_gaps(form: Form) -> dict[Promise, Gap]:
     gaps = {Promise.DISK: Gap("files lie on the host's disk, with a limit for each file only")}
     if os.getuid() != 0:
         gaps[Promise.PROCESS_COUNT] = Gap("the kernel counts all processes of this user together")
+        gaps[Promise.HOST_FILES] = Gap(
+            "names, sizes, modes and times of this user's files can be seen, and modes and times "
+            "changed; contents neither"
+        )
     return gaps

@@ -228,11 +228,10 @@ class JailBackend:
                 return
             await slot.open(limits)
             self._idle.append((slot, await slot.start_runner(limits)))
-        except (SandboxDied, OSError):
+        except BaseException as error:
             slot.discard()
-        except BaseException:
-            slot.discard()
-            raise
+            if not isinstance(error, (SandboxDied, OSError)):
+                raise
         finally:
             self._leases.leave()
 
@@ -249,6 +248,8 @@ class JailBackend:
 
     def _expire(self, box: JailSandbox) -> None:
         _timer, ttl_s = self._boxes[box]
+        if box.busy:
+            return self.touch(box)
         self._do(box.end(f"its lease ended: no call for {ttl_s:g} s"))
 
     def _do(self, chore: Coroutine[None, None, None]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agentgym.errors import UsageError
 from agentgym.sandbox import (
     ExecResult,
+    ExecStatus,
     FileInfo,
     Limits,
     Sandbox,
@@ -18,14 +19,14 @@ from agentgym.sandbox import (
 )
 from agentgym_tools.sandboxes.jail.calls import Program, run_program
 from agentgym_tools.sandboxes.jail.session import Language, Session
-from agentgym_tools.sandboxes.jail.slot import Runner, Slot
+from agentgym_tools.sandboxes.jail.slot import MOST_SESSIONS, Runner, Slot
+from agentgym_tools.sandboxes.jail.watchdog import watch
 
 if TYPE_CHECKING:
     from agentgym_tools.sandboxes.jail.backend import JailBackend
 
 _OUTER_BOUND_S = 5.0
 """Seconds over the call's own limit after which a call that does not end kills its sandbox."""
-_MOST_SESSIONS = 8
 
 
 class JailSandbox:
@@ -44,6 +45,11 @@ class JailSandbox:
         self._turn = asyncio.Lock()
         self._why_gone = "the sandbox was closed"
         self.calls = 0
+        self.busy = 0
+        self._running: Runner | None = None
+        self._watchdog: asyncio.Task[None] | None = None
+        if slot.group is None:
+            self._watchdog = asyncio.create_task(watch(slot.pid, spec.limits, self._exceeded))
 
     async def exec(
         self,
@@ -94,7 +100,7 @@ class JailSandbox:
             if slot.packs_alone:
                 self._end_sessions()
                 self._drop_runner()
-            return Snapshot("jail", base, await slot.pack())
+            return Snapshot("jail", base, await slot.pack(self.limits.disk_mb))
 
     async def reset(self, snapshot: Snapshot | None = None) -> None:
         base = str(self.spec.base) if self.spec.base else None
@@ -107,9 +113,15 @@ class JailSandbox:
             slot = self._alive()
             self._end_sessions()
             self._drop_runner()
-            await slot.open(self.limits, self.spec.base)
-            if snapshot is not None:
-                await slot.unpack(snapshot.archive)
+            try:
+                await slot.open(self.limits, self.spec.base)
+                if snapshot is not None:
+                    await slot.unpack(snapshot.archive)
+            except BaseException as error:
+                await self.end(f"going back failed: {error}")  # half of the files are no sandbox
+                if isinstance(error, OSError):
+                    raise SandboxDied(self._why_gone) from None
+                raise
 
     async def fork(self) -> Sandbox:
         snapshot = await self.snapshot()
@@ -133,6 +145,10 @@ class JailSandbox:
         if slot is None:
             return
         self._why_gone = why
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        if self._running is not None:
+            self._running.close()
         self._end_sessions()
         self._drop_runner()
         await self._backend.release(self, slot)
@@ -152,11 +168,13 @@ class JailSandbox:
             if self._runner is None:
                 self._runner = await slot.start_runner(self.limits)
             runner, self._runner = self._runner, None
+            self._running = runner
             call = run_program(slot, runner, program, self.limits, wall_s)
             try:
                 result = await self._bounded(call, wall_s)
             finally:
-                if runner.alive:
+                self._running = None
+                if runner.alive and self._slot is not None:
                     self._runner = runner
                 else:
                     runner.close()
@@ -170,9 +188,12 @@ class JailSandbox:
         async with self._turn, self._backend.running():
             slot = self._alive()
             session = self._sessions.get((language, name))
+            if session is not None and session.over:  # ended between two calls
+                session.close()
+                session = None
             if session is None:
-                if len(self._sessions) >= _MOST_SESSIONS:
-                    raise UsageError(f"a sandbox has at most {_MOST_SESSIONS} sessions at once")
+                if len(self._sessions) >= MOST_SESSIONS:
+                    raise UsageError(f"a sandbox has at most {MOST_SESSIONS} sessions at once")
                 session = await Session.start(slot, language, self.limits)
                 self._sessions[language, name] = session
             try:
@@ -184,14 +205,24 @@ class JailSandbox:
 
     async def _bounded(self, call: Coroutine[Any, Any, ExecResult], wall_s: float) -> ExecResult:
         """A call that outlasts its own limit means that our side is stuck."""
+        self.busy += 1
         try:
             async with asyncio.timeout(wall_s + _OUTER_BOUND_S):
                 result = await call
         except TimeoutError:
             await self.end("a call did not end when its time was over")
             raise SandboxDied(self._why_gone) from None
+        finally:
+            self.busy -= 1
         self.calls += 1
         return result
+
+    def _exceeded(self, why: ExecStatus) -> None:
+        """Too much is used, by whichever of our processes: end all that runs."""
+        if self._running is not None:
+            self._running.stop(why)
+        for session in self._sessions.values():
+            session.stop(why)
 
     def _wall(self, timeout_s: float | None) -> float:
         if timeout_s is None:

@@ -13,7 +13,6 @@ from typing import Any
 from agentgym.sandbox import ExecResult, ExecStatus, Limits, SandboxDied
 from agentgym_tools.sandboxes.capture import Capture
 from agentgym_tools.sandboxes.jail.slot import Outcome, Runner, Slot, settle
-from agentgym_tools.sandboxes.jail.watchdog import watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,7 @@ async def run_program(
     try:
         runner.send(program.request(), [stdin_fd, *capture.write_ends])
         capture.sent()
-        async with watching(slot, runner, limits, lambda why: settle(ending, why)):
-            outcome = await runner.outcome(wall_s, ending)
+        outcome = await runner.outcome(wall_s, ending)
         if isinstance(outcome, ExecStatus):
             died = not runner.alive
             usage = await slot.end(runner)
@@ -60,7 +58,7 @@ async def run_program(
             result = replace(result, cpu_s=usage.cpu_s, max_rss_kb=usage.max_rss_kb)
         else:
             capture.drain()
-            result = _finished(slot, outcome)
+            result = _finished(slot, limits, outcome)
         return with_output(replace(result, wall_s=time.perf_counter() - started), capture)
     except BaseException:
         runner.kill()
@@ -90,20 +88,24 @@ def _input(data: bytes) -> int:
     return fd
 
 
-def _finished(slot: Slot, answer: dict[str, Any]) -> ExecResult:
+def _finished(slot: Slot, limits: Limits, answer: dict[str, Any]) -> ExecResult:
     """The result of a program that ended by itself, or by the kernel's hand."""
+    if "no_process" in answer:
+        return ExecResult(ExecStatus.KILLED)
     raw, out_of_memory = answer["status"], slot.ran_out_of_memory()
     code = number = None
     status = ExecStatus.OK
     if os.WIFSIGNALED(raw):
         number = os.WTERMSIG(raw)
-        status = ExecStatus.TIMEOUT if number == signal.SIGXCPU else ExecStatus.SIGNAL
+        spent = answer["cpu_s"] >= limits.cpu_s
+        out_of_time = spent and number in (signal.SIGXCPU, signal.SIGKILL)
+        status = ExecStatus.TIMEOUT if out_of_time else ExecStatus.SIGNAL
     else:
         code = os.WEXITSTATUS(raw)
         status = ExecStatus.NONZERO if code else ExecStatus.OK
     if status is not ExecStatus.OK and out_of_memory:
         status = ExecStatus.OOM
-    elif status is not ExecStatus.OK and answer["disk_full"]:
+    elif status is not ExecStatus.OK and slot.disk_is_full():
         status = ExecStatus.DISK_FULL
     usage = answer["cpu_s"], answer["max_rss_kb"]
     return ExecResult(status, code, number, cpu_s=usage[0], max_rss_kb=usage[1])

@@ -167,11 +167,12 @@ class SlotGroup:
                         return int(value)
         return 0
 
-    def remove(self) -> None:
-        """Remove the folders; the jail's keeper removes those whose processes are still leaving."""
+    def remove(self) -> bool:
+        """Remove the folders; False if processes are still leaving one."""
         for folder, _hierarchy in self._folders:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        return not any(folder.exists() for folder, _hierarchy in self._folders)
 
 
 def _limit_memory_v1(folder: Path, size: str) -> None:

@@ -24,6 +24,7 @@ class Channel:
         self._sock = sock
         self._what = what
         self._turn = asyncio.Lock()
+        self._number = 0
         self._pending: asyncio.Future[tuple[dict[str, Any], list[int]]] | None = None
 
     def send(self, message: dict[str, Any], fds: list[int]) -> None:
@@ -70,28 +71,27 @@ class Channel:
             OSError: It could not do what was asked.
         """
         async with self._turn:
-            self.send(message, fds or [])
-            # A cancelled caller must not leave its answer for the next one to read.
-            answering = asyncio.ensure_future(self._answer(timeout_s))
+            self._number += 1
+            self.send({**message, "n": self._number}, fds or [])
             try:
-                answer, received = await asyncio.shield(answering)
-            except asyncio.CancelledError:
-                answer, received = await answering
-                for fd in received:
-                    os.close(fd)
-                raise
+                async with asyncio.timeout(timeout_s):
+                    answer, received = await self._answer_to(self._number)
+            except TimeoutError:
+                raise SandboxDied(f"{self._what} did not answer within {timeout_s:g} s") from None
         if "error" in answer:
             for fd in received:
                 os.close(fd)
             raise OSError(answer.get("errno") or 0, f"{self._what}: {answer['error']}")
         return answer, received
 
-    async def _answer(self, timeout_s: float) -> tuple[dict[str, Any], list[int]]:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self.receive()
-        except TimeoutError:
-            raise SandboxDied(f"{self._what} did not answer within {timeout_s:g} s") from None
+    async def _answer_to(self, number: int) -> tuple[dict[str, Any], list[int]]:
+        """The answer to one request; those to requests that were given up are dropped."""
+        while True:
+            answer, received = await self.receive()
+            if answer.get("n") == number:
+                return answer, received
+            for fd in received:
+                os.close(fd)
 
     def close(self) -> None:
         """Close the socket; whoever waits on it gets SandboxDied."""

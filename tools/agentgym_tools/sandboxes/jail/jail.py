@@ -15,8 +15,9 @@ from typing import IO
 import agentgym_tools
 from agentgym.sandbox import SandboxDied, SandboxUnavailable
 from agentgym_tools.sandboxes.jail import wire
-from agentgym_tools.sandboxes.jail.cgroups import Groups
+from agentgym_tools.sandboxes.jail.cgroups import Groups, SlotGroup
 from agentgym_tools.sandboxes.jail.channel import Channel
+from agentgym_tools.sandboxes.jail.inside.slot import remove_tree
 from agentgym_tools.sandboxes.jail.settings import (
     FIRST_UID,
     IDS_PER_SLOT,
@@ -61,6 +62,7 @@ class Jail:
         self.closing = False
         self._indices = 0
         self._scratch: str | None = None
+        self._leaving: list[SlotGroup] = []
 
     @property
     def form(self) -> str:
@@ -91,16 +93,20 @@ class Jail:
         control, control_inside = wire.pair()
         trees, trees_inside = wire.pair()
         life_inside, self._life = os.pipe()
+        trainer_fd = os.pidfd_open(os.getpid())
         settings_inside, settings_fd = os.pipe()
         boot_inside, boot_fd = os.pipe()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+        settings = self._settings(
+            control_inside.fileno(), trees_inside.fileno(), life_inside, trainer_fd
+        )
         inside = [control_inside.fileno(), trees_inside.fileno(), life_inside]
-        inside += [settings_inside, boot_inside]
+        inside += [settings_inside, boot_inside, trainer_fd]
         self.control = Channel(control, "the jail's first process")
         self.trees = Channel(trees, "the jail's keeper")
         try:
             with os.fdopen(settings_fd, "w") as file:
-                file.write(self._settings(*inside[:3]).to_json())
+                file.write(settings.to_json())
             with os.fdopen(boot_fd, "w") as file:
                 file.write(f"sys.path.insert(0, {_OWN_PATH!r})\n")
                 file.write(f"from {_KEEPER} import main; main({settings_inside})\n")
@@ -119,7 +125,7 @@ class Jail:
         finally:
             control_inside.close()
             trees_inside.close()
-            for fd in (life_inside, settings_inside, boot_inside):
+            for fd in (life_inside, settings_inside, boot_inside, trainer_fd):
                 os.close(fd)
         try:
             async with asyncio.timeout(_START_S):
@@ -129,7 +135,7 @@ class Jail:
         if "error" in answer:
             raise SandboxUnavailable(f"{self.options.form} form: {answer['error']}")
 
-    def _settings(self, control_fd: int, trees_fd: int, life_fd: int) -> Settings:
+    def _settings(self, control_fd: int, trees_fd: int, life_fd: int, trainer_fd: int) -> Settings:
         prefix = sys.base_prefix
         in_jail = self.options.form != "landlock"
         if in_jail and Path(prefix).is_relative_to("/work"):
@@ -154,6 +160,7 @@ class Jail:
             control_fd=control_fd,
             trees_fd=trees_fd,
             life_fd=life_fd,
+            trainer_fd=trainer_fd,
             cgroups=self.groups.folders if self.groups else [],
             scratch=self._scratch,
             prefixes=[] if prefix == "/usr" else [prefix],
@@ -195,14 +202,15 @@ class Jail:
         channel = Channel(ours, f"sandbox slot {index}")
         group = None
         try:
+            pid = pid_of(pidfd)
             if self.groups is not None:
-                group = self.groups.add(str(index), pid_of(pidfd))
+                group = self.groups.add(str(index), pid)
         except OSError as error:
             channel.close()
             raise SandboxDied(f"slot {index} did not enter its control group: {error}") from None
         finally:
             os.close(pidfd)
-        return Slot(self, channel, group, (outside, outside))
+        return Slot(self, channel, pid, group, (outside, outside))
 
     async def open_tree(self, path: Path, owner: int | None) -> int:
         """A folder of the host as a mount that a slot can attach; the descriptor is the caller's.
@@ -213,6 +221,11 @@ class Jail:
         request = {"path": str(path.resolve()), "owner": owner}
         _answer, fds = await self.trees.request(request)
         return fds[0]
+
+    def remove_later(self, group: SlotGroup) -> None:
+        """Remove a slot's control group as soon as its last process has left."""
+        self._leaving.append(group)
+        self._leaving = [one for one in self._leaving if not one.remove()]
 
     def strangers(self) -> int:
         """Processes that the kernel counts together with a sandbox's, and some room for more."""
@@ -242,8 +255,12 @@ class Jail:
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
+        for group in self._leaving:
+            group.remove()
         if self.groups is not None:
             self.groups.remove()
+        if self._scratch is not None:  # the keeper was killed before it could
+            await asyncio.to_thread(remove_tree, self._scratch)
         if hasattr(self, "_errors"):
             self._errors.close()
 

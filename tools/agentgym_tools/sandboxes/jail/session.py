@@ -6,23 +6,22 @@ import asyncio
 import os
 import signal
 import socket
-import struct
 import time
 from dataclasses import replace
 from typing import Literal
 
-from agentgym.errors import UsageError
 from agentgym.sandbox import ExecResult, ExecStatus, Limits
+from agentgym_tools.sandboxes.bash_loop import decode_reports, encode_command
 from agentgym_tools.sandboxes.capture import Capture
 from agentgym_tools.sandboxes.jail.calls import name_kill, with_output
+from agentgym_tools.sandboxes.jail.settings import CALL, REPORT
 from agentgym_tools.sandboxes.jail.slot import Outcome, Runner, Slot, settle
-from agentgym_tools.sandboxes.jail.watchdog import watching
 
 Language = Literal["python", "bash"]
 GRACE_S = 0.2
 """Seconds that a call gets to obey an interrupt before its session is killed."""
 _INTERRUPTED = 130
-_LONGEST_ANSWER = 16
+_LONGEST_ANSWER = 64
 
 
 class Session:
@@ -47,7 +46,9 @@ class Session:
         self._ending: asyncio.Future[Outcome] | None = None
         self._answer = b""
         self.over = False
+        self._call = 0
         capture.on_flood = self._flooded
+        capture.pause()
         self._loop.add_reader(requests, self._answered)
 
     @classmethod
@@ -76,18 +77,15 @@ class Session:
         Raises:
             SandboxDied: The session's runner died, and not of the code's own doing.
         """
+        self._call += 1
         request = self._encode(source)
-        self._capture.restart()
-        self._answer = b""
+        self._capture.resume()
         self._ending = ending = self._loop.create_future()
         started = time.perf_counter()
         sending = None
         try:
             sending = self._send(request)
-            async with watching(
-                self._slot, self._runner, self._limits, lambda why: settle(ending, why)
-            ):
-                outcome = await self._runner.outcome(wall_s, ending)
+            outcome = await self._runner.outcome(wall_s, ending)
             if outcome is ExecStatus.TIMEOUT:
                 outcome = await self._interrupt()
             result = await self._result(outcome)
@@ -99,6 +97,7 @@ class Session:
             self._ending = None
             if sending is not None:
                 sending.cancel()
+            self._capture.pause()
         self._capture.drain()
         return with_output(replace(result, wall_s=time.perf_counter() - started), self._capture)
 
@@ -113,12 +112,10 @@ class Session:
         return self._loop.create_task(self._loop.sock_sendall(self._requests, request[sent:]))
 
     def _encode(self, source: str) -> bytes:
-        data = source.encode("utf-8", "surrogatepass" if self._language == "python" else "replace")
-        if self._language == "python":
-            return struct.pack("<I", len(data)) + data
-        if b"\0" in data:
-            raise UsageError("a shell command cannot hold a null character")
-        return data + b"\0"
+        if self._language == "bash":
+            return encode_command(source)
+        data = source.encode("utf-8", "surrogatepass")
+        return CALL.pack(self._call, len(data)) + data
 
     async def _interrupt(self) -> Outcome:
         """Give the call a moment to end by itself, so that its state survives."""
@@ -136,6 +133,8 @@ class Session:
             if outcome.get("interrupted"):
                 return ExecResult(ExecStatus.TIMEOUT, None, int(signal.SIGINT), state_kept=True)
             status = ExecStatus.NONZERO if code else ExecStatus.OK
+            if code and self._slot.disk_is_full():
+                status = ExecStatus.DISK_FULL
             return ExecResult(status, code, state_kept=True)
         if isinstance(outcome, dict):  # it ended: `exit`, a crash, or the kernel's hand
             code = os.waitstatus_to_exitcode(outcome["status"])
@@ -157,24 +156,36 @@ class Session:
             return
         except ConnectionResetError:
             data = b""
-        if not data or len(self._answer) > _LONGEST_ANSWER:
+        if not data:
             self._loop.remove_reader(self._requests)
             return  # its runner reports how it ended
-        self._answer += data
-        code = self._decode()
-        if code is not None and self._ending is not None:
-            settle(self._ending, {"code": code})
+        for call, code in self._decode(data):
+            # Others are late, or the code's own invention.
+            if call == self._call and self._ending is not None:
+                settle(self._ending, {"code": code & 0xFF})
 
-    def _decode(self) -> int | None:
-        if self._language == "python":
-            complete = len(self._answer) >= 4
-            return struct.unpack("<i", self._answer[:4])[0] & 0xFF if complete else None
-        digits, end, _rest = self._answer.partition(b"\0")
-        return int(digits) & 0xFF if end and digits.isdigit() else None
+    def _decode(self, data: bytes) -> list[tuple[int, int]]:
+        """The calls that have ended, and their exit codes."""
+        self._answer += data
+        if self._language == "bash":
+            reports, rest = decode_reports(self._answer)
+        else:
+            whole = len(self._answer) - len(self._answer) % REPORT.size
+            reports, rest = list(REPORT.iter_unpack(self._answer[:whole])), self._answer[whole:]
+        self._answer = rest[-_LONGEST_ANSWER:]
+        return reports
 
     def _flooded(self) -> None:
         if self._ending is not None:
             settle(self._ending, ExecStatus.OUTPUT_LIMIT)
+
+    def stop(self, why: ExecStatus) -> None:
+        """End the session from outside; a call in it ends with this status."""
+        self.over = True
+        if self._ending is not None:
+            settle(self._ending, why)
+        else:
+            self._runner.kill()
 
     async def _end(self) -> None:
         self.over = True

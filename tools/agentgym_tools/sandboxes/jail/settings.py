@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -11,6 +12,10 @@ USER_ID = 1000
 """The user that the model's code is inside the namespaces."""
 FIRST_UID = 200_000
 IDS_PER_SLOT = 65_536
+CALL = struct.Struct("<II")
+"""To a session's interpreter: the number of the call, and the bytes of its source that follow."""
+REPORT = struct.Struct("<Ii")
+"""From it: the number of the call, and its exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,9 @@ class Settings:
     control_fd: int
     trees_fd: int
     life_fd: int
+    """Readable at its end, when the trainer has closed or lost its side."""
+    trainer_fd: int
+    """A handle of the trainer: a child that it forked may keep the other end of ``life_fd``."""
     cgroups: list[str]
     """Folders to remove in the end."""
     scratch: str | None

@@ -20,8 +20,10 @@ from agentgym_tools.sandboxes.jail.channel import Channel
 if TYPE_CHECKING:
     from agentgym_tools.sandboxes.jail.jail import Jail
 
-_OWN_PROCESSES = 8
-"""Processes of ours in a slot's control group: the slot, its runners and their waiting children."""
+MOST_SESSIONS = 8
+OWN_PROCESSES = 2 * (MOST_SESSIONS + 1) + 4
+"""Room in a slot's control group for the slot, its runners and their waiting children. The model's
+processes cannot take it: they are limited as their user's."""
 _OWN_MEMORY_MB = 32
 _UNPACK_S = 120.0
 
@@ -78,9 +80,10 @@ class Runner:
         else:
             self._early = answer
 
-    def host_pid(self) -> int:
-        """Its process id as the trainer sees it."""
-        return pid_of(self._handle)
+    def stop(self, why: ExecStatus) -> None:
+        """End the call that runs, with this status."""
+        if self._outcome is not None:
+            settle(self._outcome, why)
 
     def interrupt(self) -> None:
         """Ask it to interrupt its session's current call."""
@@ -97,8 +100,10 @@ class Runner:
                 signal.pidfd_send_signal(self._handle, number)
 
     def close(self) -> None:
-        """Close the descriptors. May be called twice."""
+        """Close the descriptors. May be called twice. Whoever waits for an outcome gets KILLED."""
         self.alive = False
+        if self._outcome is not None:
+            settle(self._outcome, ExecStatus.KILLED)
         if self._handle >= 0:
             self._loop.remove_reader(self._sock)
             self._sock.close()
@@ -113,6 +118,12 @@ def pid_of(handle: int) -> int:
             if line.startswith("Pid:"):
                 return int(line.split()[1])
     raise ProcessLookupError(f"descriptor {handle} is no process")
+
+
+def _read_whole(fd: int) -> bytes:
+    with open(fd, "rb", closefd=False) as file:
+        file.seek(0)
+        return file.read()
 
 
 def settle(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
@@ -133,8 +144,14 @@ class Slot:
     """One slot of a jail; it serves many sandboxes, one after another."""
 
     def __init__(
-        self, jail: Jail, channel: Channel, group: SlotGroup | None, owner: tuple[int, int]
+        self,
+        jail: Jail,
+        channel: Channel,
+        pid: int,
+        group: SlotGroup | None,
+        owner: tuple[int, int],
     ) -> None:
+        self.pid = pid
         self._jail = jail
         self._channel = channel
         self.group = group
@@ -165,7 +182,7 @@ class Slot:
         self._close_work()
         if self.group is not None:
             memory = limits.memory_mb + limits.disk_mb + _OWN_MEMORY_MB
-            self.group.limit(memory, limits.pids + _OWN_PROCESSES)
+            self.group.limit(memory, limits.pids + OWN_PROCESSES)
         request: dict[str, Any] = {"do": "open", "disk_mb": limits.disk_mb}
         request["inodes"] = limits.inodes + 8  # our own folders count too
         fds = []
@@ -235,14 +252,17 @@ class Slot:
         """Whether packing the files ends all that runs in the sandbox."""
         return self._jail.options.form == "landlock"
 
-    async def pack(self) -> bytes:
-        """The changed files as an archive."""
+    async def pack(self, disk_mb: int) -> bytes:
+        """The changed files as an archive.
+
+        Raises:
+            OSError: They are larger than ``disk_mb`` MiB, or one of them cannot be read.
+        """
         fd = os.memfd_create("archive", os.MFD_CLOEXEC)
         try:
-            await self._channel.request({"do": "pack"}, [fd], timeout_s=_UNPACK_S)
-            with open(fd, "rb", closefd=False) as file:
-                file.seek(0)
-                return file.read()
+            request = {"do": "pack", "disk_mb": disk_mb}
+            await self._channel.request(request, [fd], timeout_s=_UNPACK_S)
+            return await asyncio.to_thread(_read_whole, fd)
         finally:
             os.close(fd)
 
@@ -256,6 +276,11 @@ class Slot:
             await self._channel.request({"do": "unpack"}, [fd], timeout_s=_UNPACK_S)
         finally:
             os.close(fd)
+
+    def disk_is_full(self) -> bool:
+        """Whether no more can be written."""
+        space = os.fstatvfs(self._work_fd)
+        return space.f_bavail == 0 or (space.f_files > 0 and space.f_favail == 0)
 
     async def ping(self) -> None:
         """Return if the slot answers. Raises SandboxDied."""
@@ -272,7 +297,7 @@ class Slot:
         self._close_work()
         self._channel.close()
         if self.group is not None:
-            self.group.remove()
+            self._jail.remove_later(self.group)
 
     def _close_work(self) -> None:
         if self._work_fd >= 0:

@@ -1,55 +1,38 @@
-"""Counting the memory and the processes of a call where no control group does it."""
+"""Counting the memory and the processes of a sandbox where no control group does it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from agentgym.sandbox import ExecStatus, Limits
-from agentgym_tools.sandboxes.jail.slot import Runner, Slot
+from agentgym_tools.sandboxes.jail.slot import OWN_PROCESSES
 
 _INTERVAL_S = 0.02
-_OWN_PROCESSES = 2
 
 
-@asynccontextmanager
-async def watching(
-    slot: Slot, runner: Runner, limits: Limits, on_excess: Callable[[ExecStatus], None]
-) -> AsyncIterator[None]:
-    """Call ``on_excess`` when a runner's processes together use more than ``memory_mb``, or are
-    more than ``pids``.
+async def watch(pid: int, limits: Limits, on_excess: Callable[[ExecStatus], None]) -> None:
+    """Call ``on_excess`` whenever a slot's processes together use more than ``memory_mb``, or are
+    more than ``pids``. Runs until it is cancelled.
 
-    Does nothing where a control group does it better.
+    Sees what processes have mapped, every 20 ms. Does not see what the kernel keeps for them, such
+    as full pipes and sockets.
     """
-    if slot.group is not None:
-        yield
-        return
-    task = asyncio.create_task(_watch(runner, limits, on_excess))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
-async def _watch(runner: Runner, limits: Limits, on_excess: Callable[[ExecStatus], None]) -> None:
-    pid = runner.host_pid()
     allowed = limits.memory_mb << 20
     while True:
-        processes = list(_tree(pid))
-        if len(processes) > limits.pids + _OWN_PROCESSES:
-            return on_excess(ExecStatus.KILLED)
-        # What forks share counts for each of them in the cheap sum, but not in the exact one.
-        if sum(map(_resident, processes)) > allowed and sum(map(_share, processes)) > allowed:
-            return on_excess(ExecStatus.OOM)
         await asyncio.sleep(_INTERVAL_S)
+        processes = list(_tree(pid))
+        if len(processes) > limits.pids + OWN_PROCESSES:
+            on_excess(ExecStatus.KILLED)
+        # What forks share counts for each of them in the cheap sum, but not in the exact one.
+        elif sum(map(_resident, processes)) > allowed and sum(map(_share, processes)) > allowed:
+            on_excess(ExecStatus.OOM)
 
 
 def _tree(pid: int) -> Iterator[int]:
-    """A process and all that descend from it. Orphans stay below their runner."""
+    """A process and all that descend from it. Orphans stay below it."""
     yield pid
     with suppress(OSError, ValueError):
         for thread in Path(f"/proc/{pid}/task").iterdir():

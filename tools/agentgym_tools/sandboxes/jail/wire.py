@@ -4,6 +4,7 @@ Standard library only: both sides of the wall use it.
 """
 
 import array
+import errno
 import json
 import os
 import socket
@@ -41,13 +42,17 @@ def receive(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
     Raises:
         EOFError: The other side is gone.
     """
-    packet, ancillary, _flags, _address = sock.recvmsg(
+    packet, ancillary, flags, _address = sock.recvmsg(
         _INLINE_LIMIT + 1, socket.CMSG_SPACE(_MOST_FDS * 4), socket.MSG_CMSG_CLOEXEC
     )
     fds = array.array("i")
     for _level, _kind, data in ancillary:
         fds.frombytes(data[: len(data) - len(data) % 4])
     received = fds.tolist()
+    if flags & socket.MSG_CTRUNC:  # no room for descriptors: what came is not what was sent
+        for fd in received:
+            os.close(fd)
+        raise OSError(errno.EMFILE, "too many open files to receive a message")
     if not packet:
         raise EOFError
     data = packet[1:]

@@ -7,41 +7,49 @@ the base's as a header.
 from __future__ import annotations
 
 import contextlib
-import io
+import errno
 import os
 import shutil
 import stat
 import tarfile
+from typing import IO
 
 _OPAQUE_MARK = "user.overlay.opaque"
 _OPAQUE_HEADER = "AGENTGYM.opaque"
 _WHOLE_HEADER = "AGENTGYM.whole"
 
 
-def pack(folder: str, *, whole: bool, alone: bool) -> bytes:
-    """Everything below ``folder``. Sockets and FIFOs are left out; links stay links.
+def pack(folder: str, target: IO[bytes], *, whole: bool, alone: bool, most: int) -> None:
+    """Write everything below ``folder``. Sockets and FIFOs are left out; links stay links.
 
     Args:
         folder: Its absolute path.
+        target: Where the archive goes.
         whole: Whether these are all files, and not only what was changed.
         alone: Whether nothing of the sandbox runs, and we are no more than the files' owner: then
             files that are closed even to their owner are opened for the moment.
+        most: Bytes that the files may have. Holes count: an archive would fill them.
+
+    Raises:
+        OSError: EFBIG beyond that.
     """
-    buffer = io.BytesIO()
     closed = _open_up(folder) if alone else {}
     headers = {_WHOLE_HEADER: "y"} if whole else {}
+    total = 0
     with tarfile.open(
-        fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers
+        fileobj=target, mode="w", format=tarfile.PAX_FORMAT, pax_headers=headers
     ) as tar:
+        start = tarfile.TarInfo(".")  # so that no archive is empty
+        start.type = tarfile.DIRTYPE
+        tar.addfile(start)
         for parent, folders, files in os.walk(folder):
             for name in sorted(folders + files):
+                path = os.path.join(parent, name)
                 # A program that still runs may delete what we are about to read.
                 with contextlib.suppress(FileNotFoundError):
-                    path = os.path.join(parent, name)
-                    _add(tar, path, folder, closed)
+                    total += _add(tar, path, folder, closed, most - total)
     for path, mode in reversed(closed.values()):
         os.chmod(path, mode)
-    return buffer.getvalue()
 
 
 def _open_up(folder: str) -> dict[int, tuple[str, int]]:
@@ -59,17 +67,15 @@ def _open_up(folder: str) -> dict[int, tuple[str, int]]:
     return closed
 
 
-def remove(folder: str) -> None:
-    """Delete a folder that nothing uses any more, closed folders in it too."""
-    if os.path.isdir(folder):
-        _open_up(folder)
-        shutil.rmtree(folder)
-
-
-def _add(tar: tarfile.TarFile, path: str, folder: str, closed: dict[int, tuple[str, int]]) -> None:
+def _add(
+    tar: tarfile.TarFile, path: str, folder: str, closed: dict[int, tuple[str, int]], room: int
+) -> int:
+    """Add one file; the bytes it took."""
     member = tar.gettarinfo(path, arcname=os.path.relpath(path, folder))
     if member is None or member.isfifo() or member.isblk():  # None: a socket
-        return
+        return 0
+    if member.size > room:
+        raise OSError(errno.EFBIG, "the files, with their holes, are larger than the disk", path)
     _path, member.mode = closed.get(os.lstat(path).st_ino, (path, member.mode))
     member.uid = member.gid = 0
     member.uname = member.gname = ""
@@ -81,6 +87,7 @@ def _add(tar: tarfile.TarFile, path: str, folder: str, closed: dict[int, tuple[s
             tar.addfile(member, file)
     else:
         tar.addfile(member)
+    return member.size
 
 
 def _is_opaque(path: str) -> bool:
@@ -90,17 +97,19 @@ def _is_opaque(path: str) -> bool:
         return False
 
 
-def unpack(data: bytes, work: str, user: int) -> None:
+def unpack(source: IO[bytes], work: str, user: int) -> None:
     """Make the files of an archive, over what is there. They belong to ``user``.
 
     Links come last, so that nothing is written through one.
     """
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+    with tarfile.open(fileobj=source) as tar:
         members = tar.getmembers()
         if _WHOLE_HEADER in tar.pax_headers:
             for name in os.listdir(work):
                 _delete(os.path.join(work, name))
         for member in sorted(members, key=lambda member: member.issym() or member.islnk()):
+            if member.name == ".":
+                continue
             path = os.path.join(work, member.name)
             if member.isdir():
                 _make_folder(member, path, user)
@@ -119,9 +128,9 @@ def unpack(data: bytes, work: str, user: int) -> None:
                 os.symlink(member.linkname, path)
                 os.lchown(path, user, user)
             elif member.islnk():
-                os.link(os.path.join(work, member.linkname), path)
+                os.link(os.path.join(work, member.linkname), path, follow_symlinks=False)
         for member in reversed(members):  # last: a read-only folder could not be filled
-            if member.isdir():
+            if member.isdir() and member.name != ".":
                 os.chmod(os.path.join(work, member.name), stat.S_IMODE(member.mode))
 
 

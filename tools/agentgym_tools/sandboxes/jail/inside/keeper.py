@@ -18,7 +18,7 @@ from typing import Any
 
 from agentgym_tools.sandboxes.jail import wire
 from agentgym_tools.sandboxes.jail.inside import linux, runner, zygote
-from agentgym_tools.sandboxes.jail.settings import Settings
+from agentgym_tools.sandboxes.jail.settings import Form, Settings
 
 _CLEANUP_S = 3.0
 _DOING = {
@@ -39,7 +39,8 @@ def main(settings_fd: int) -> None:
     jail_pid: int | None = None
     try:
         try:
-            jail_pid = _start(settings, control)
+            handed_over = [settings]
+            jail_pid = _start(settings.form, handed_over, control)
         except OSError as error:
             wire.send(control, {"error": f"{error.strerror} ({_DOING[settings.form]})"})
             return
@@ -49,9 +50,8 @@ def main(settings_fd: int) -> None:
         _bury(settings, jail_pid)
 
 
-def _start(settings: Settings, control: socket.socket) -> int:
+def _start(form: Form, handed_over: list[Settings], control: socket.socket) -> int:
     """Fork the jail's first process; in it, never return."""
-    form = settings.form
     flags = linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWNET
     flags |= linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
     if form == "user":
@@ -65,7 +65,7 @@ def _start(settings: Settings, control: socket.socket) -> int:
         linux.prctl(linux.PR_SET_DUMPABLE, 1)
     pid = os.fork() if form == "landlock" else linux.clone(flags)
     if pid == 0:
-        zygote.run_forever(settings, control)
+        zygote.run_forever(handed_over, control)
     return pid
 
 
@@ -83,18 +83,19 @@ def _serve(settings: Settings, trees: socket.socket, jail_pid: int) -> None:
     life_fd = settings.life_fd
     jail_fd = os.pidfd_open(jail_pid)
     poll = select.poll()
-    for fd in (life_fd, jail_fd, trees.fileno()):
+    ends = {life_fd, settings.trainer_fd, jail_fd}
+    for fd in (*ends, trees.fileno()):
         poll.register(fd, select.POLLIN)
     while True:
         ready = {fd for fd, _event in poll.poll()}
-        if life_fd in ready or jail_fd in ready:
+        if ready & ends:
             return
         try:
             request, _fds = wire.receive(trees)
         except EOFError:
             return
         answer, opened = _open_tree(request)
-        wire.send(trees, answer, opened)
+        wire.send(trees, {"n": request["n"], **answer}, opened)
         for fd in opened:
             os.close(fd)
 
@@ -107,6 +108,7 @@ def _open_tree(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
             linux.OPEN_TREE_CLONE | linux.OPEN_TREE_CLOEXEC,
         )  # fmt: skip
         try:
+            linux.seal_tree(tree)
             if request["owner"] is not None:
                 _show_owner_as(tree, os.stat(request["path"]), request["owner"])
         except OSError:

@@ -141,7 +141,6 @@ def set_limits(limits: Mapping[str, float]) -> None:
     _limit(resource.RLIMIT_AS, limits["address_mb"] * mib)
     _limit(resource.RLIMIT_FSIZE, limits["file_mb"] * mib)
     _limit(resource.RLIMIT_NOFILE, limits["nofile"])
-    _limit(resource.RLIMIT_NPROC, limits["user_pids"])
     _limit(resource.RLIMIT_MEMLOCK, mib)
     for kind in (
         resource.RLIMIT_CORE,
@@ -152,9 +151,19 @@ def set_limits(limits: Mapping[str, float]) -> None:
         _limit(kind, 0)
 
 
+def limit_processes(number: float) -> None:
+    """Bound the processes of this process's user, in its user namespace."""
+    _limit(resource.RLIMIT_NPROC, number)
+
+
 def limit_processor_time(seconds: float) -> None:
-    """Bound this process's own time. Not for sessions: they live through many calls."""
-    _limit(resource.RLIMIT_CPU, max(1, math.ceil(seconds)))
+    """Bound this process's own time. Not for sessions: they live through many calls.
+
+    A second lies between the signal, which tells what happened, and the certain end.
+    """
+    soft = max(1, math.ceil(seconds))
+    _limit(resource.RLIMIT_CPU, soft + 1)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _limit(kind: int, value: float) -> None:
@@ -179,6 +188,12 @@ def _set_mount_attributes(
 def set_mount_idmap(tree: int, user_namespace: int) -> None:
     """Show the ids of files on a detached mount as a user namespace maps them."""
     attributes = _MountAttributes(MOUNT_ATTR_IDMAP, 0, 0, user_namespace)
+    _set_mount_attributes(tree, b"", AT_EMPTY_PATH, attributes)
+
+
+def seal_tree(tree: int) -> None:
+    """Make a detached mount read-only, its devices dead and its set-uid bits without effect."""
+    attributes = _MountAttributes(MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
     _set_mount_attributes(tree, b"", AT_EMPTY_PATH, attributes)
 
 

@@ -80,7 +80,8 @@ class Runner:
         os.environ.clear()
         os.environ.update(_environment(self.common, self.place))
         os.chdir(self.place.work)
-        seccomp.install(self.common.filter)
+        if self.common.namespaces:  # without them we need calls that the filter closes
+            seccomp.install(self.common.filter)
 
     def serve(self, session_fds: list[int]) -> None:
         """Serve until the trainer closes the socket, or the session ends."""
@@ -88,11 +89,22 @@ class Runner:
             self._serve_session(self.session, session_fds)
             return
         while True:
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except BlockingIOError:
+                self._refuse()
+                continue
             if pid == 0:
                 self._become_user(one_shot=True)
                 worker.run_once(self.sock)
-            self._report(self._wait(pid))
+            wire.send(self.sock, self._wait(pid))
+
+    def _refuse(self) -> None:
+        """Answer a request for which there is no process: the sandbox's others have them all."""
+        _request, fds = wire.receive(self.sock)
+        for fd in fds:
+            os.close(fd)
+        wire.send(self.sock, {"no_process": True})
 
     def _serve_session(self, language: str, session_fds: list[int]) -> None:
         """One child that takes many requests, on a socket of its own."""
@@ -104,8 +116,8 @@ class Runner:
             worker.run_session(language, session_fds)
         for fd in session_fds:
             os.close(fd)
-        signal.signal(signal.SIGUSR1, lambda *_: os.killpg(pid, signal.SIGINT))
-        self._report(self._wait(pid))
+        signal.signal(signal.SIGUSR1, lambda *_: _interrupt(pid))
+        wire.send(self.sock, self._wait(pid))
 
     def _wait(self, pid: int) -> dict[str, Any]:
         """Wait for a child, burying orphans meanwhile; then end all that is left."""
@@ -128,13 +140,12 @@ class Runner:
             except ChildProcessError:
                 return {"status": status, "cpu_s": cpu, "max_rss_kb": rss}
 
-    def _report(self, result: dict[str, Any]) -> None:
-        space = os.statvfs(self.place.work)
-        result["disk_full"] = space.f_bavail == 0 or (space.f_files > 0 and space.f_favail == 0)
-        wire.send(self.sock, result)
-
     def _become_user(self, *, one_shot: bool) -> None:
         """Give up the rest. Runs before any request is read."""
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # or our own files in /proc are closed to us
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")  # when memory runs out, it is one of these that must go
+        linux.limit_processes(self.limits["user_pids"])
         if one_shot:
             linux.limit_processor_time(self.limits["cpu_s"])
         user = self.place.user
@@ -143,10 +154,17 @@ class Runner:
             os.setresgid(user, user, user)
             os.setresuid(user, user, user)
         linux.clear_capability_sets()
-        linux.prctl(linux.PR_SET_DUMPABLE, 1)
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # changing users took it back
         if self.rules is not None:
             landlock.restrict(self.rules)
             os.close(self.rules)
+        if not self.common.namespaces:
+            seccomp.install(self.common.filter)
+
+
+def _interrupt(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGINT)
 
 
 def _environment(common: Common, place: Place) -> dict[str, str]:

@@ -44,12 +44,22 @@ _DENIED: dict[str, tuple[int, int | None]] = {
     "adjtimex": (159, 171), "sethostname": (170, 161), "setdomainname": (171, 162),
     "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None),
     "lookup_dcookie": (212, 18), "nfsservctl": (180, 42), "memfd_secret": (447, 447),
+    "shmget": (29, 194), "msgget": (68, 186),  # memory that is nobody's
     "migrate_pages": (256, 238), "move_pages": (279, 239), "vmsplice": (278, 75),
 }  # fmt: skip
-_HIDDEN_MEMORY = ((319, 279), (29, 194))  # memfd_create, shmget
+_MEMFD_CREATE = (319, 279)
+_OF_THE_HOST: tuple[tuple[int, int | None], ...] = (
+    (30, 196), (31, 195), (64, 190), (65, 193), (66, 191), (69, 189), (70, 188), (71, 187),
+    (240, 180), (241, 181),  # shmat to msgctl, mq_open, mq_unlink
+    (254, 27), (141, 140), (144, 119), (142, 118), (314, 274), (203, 122), (251, 30),
+    # inotify_add_watch, setpriority, sched_set*, ioprio_set
+    (188, 5), (189, 6), (190, 7), (92, None), (93, 55), (94, None), (260, 54),  # setxattr, chown
+)  # fmt: skip
 _CLONE, _CLONE3 = (56, 220), (435, 435)
 _SOCKET, _SOCKETPAIR = (41, 198), (53, 199)
-_IOCTL = (16, 29)
+_IOCTL, _FCNTL, _PRLIMIT, _MMAP = (16, 29), (72, 25), (302, 261), (9, 222)
+_F_SETLEASE, _SOCK_DGRAM = 1024, 2
+_MAP_SHARED, _MAP_ANONYMOUS = 0x01, 0x20
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C  # typing into, or pasting from, somebody's terminal
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
@@ -59,9 +69,15 @@ _NEW_NAMESPACES = (
 )  # fmt: skip
 _AF_UNIX = 1
 
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_NUMBER, _ARCH, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24  # offsets in struct seccomp_data
+_NUMBER, _ARCH, _ARGUMENT_0, _ARGUMENT_1, _ARGUMENT_3 = (
+    0,
+    4,
+    16,
+    24,
+    40,
+)  # offsets in struct seccomp_data
 
 
 def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -72,13 +88,14 @@ def _deny(code: int) -> bytes:
     return _op(_RETURN, _ERRNO | code)
 
 
-def build(*, unix_sockets: bool, hidden_memory: bool) -> bytes:
+def build(*, namespaces: bool, counted: bool) -> bytes:
     """The filter's program.
 
     Args:
-        unix_sockets: Whether socket(AF_UNIX) is allowed.
-        hidden_memory: Whether memory may be kept where it belongs to no process; only a control
-            group sees it there.
+        namespaces: Whether we are in namespaces. Without them, Unix sockets, System V objects and
+            other processes would be the host's.
+        counted: Whether a control group counts memory. Without one, it may not be kept where no
+            process is seen to have it.
     """
     column = 0 if MACHINE == "x86_64" else 1
     program = [
@@ -93,8 +110,12 @@ def build(*, unix_sockets: bool, hidden_memory: bool) -> bytes:
         number = numbers[column]
         if number is not None:
             program += [_op(_EQUAL, number, 0, 1), _deny(errno.EPERM)]
-    for numbers in () if hidden_memory else _HIDDEN_MEMORY:
-        program += [_op(_EQUAL, numbers[column], 0, 1), _deny(errno.ENOSYS)]
+    for pair in () if namespaces else _OF_THE_HOST:
+        number = pair[column]
+        if number is not None:
+            program += [_op(_EQUAL, number, 0, 1), _deny(errno.EPERM)]
+    if not counted:
+        program += [_op(_EQUAL, _MEMFD_CREATE[column], 0, 1), _deny(errno.ENOSYS)]
     # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
     program += [_op(_EQUAL, _CLONE3[column], 0, 1), _deny(errno.ENOSYS)]
     program += [
@@ -104,7 +125,16 @@ def build(*, unix_sockets: bool, hidden_memory: bool) -> bytes:
         _deny(errno.EPERM),
         _op(_RETURN, _ALLOW),
     ]
-    socket_allowed = _op(_EQUAL, _AF_UNIX, 0, 1) if unix_sockets else _op(_ANY_BIT, 0, 0, 1)
+    socket_allowed = _op(_EQUAL, _AF_UNIX, 0, 1) if namespaces else _op(_ANY_BIT, 0, 0, 1)
+    if not namespaces:  # a pair of datagram sockets can send to any path
+        program += [
+            _op(_EQUAL, _SOCKETPAIR[column], 0, 5),
+            _op(_LOAD, _ARGUMENT_1),
+            _op(_AND, 0xF),
+            _op(_EQUAL, _SOCK_DGRAM, 0, 1),
+            _deny(errno.EPERM),
+            _op(_LOAD, _NUMBER),
+        ]
     for numbers, rule in ((_SOCKET, socket_allowed), (_SOCKETPAIR, _op(_EQUAL, _AF_UNIX, 0, 1))):
         program += [
             _op(_EQUAL, numbers[column], 0, 4),
@@ -112,6 +142,27 @@ def build(*, unix_sockets: bool, hidden_memory: bool) -> bytes:
             rule,
             _op(_RETURN, _ALLOW),
             _deny(errno.EAFNOSUPPORT),
+        ]
+    program += [  # another process's limits, and leases on files that others will open
+        _op(_EQUAL, _PRLIMIT[column], 0, 4),
+        _op(_LOAD, _ARGUMENT_0),
+        _op(_EQUAL, 0, 0, 1),
+        _op(_RETURN, _ALLOW),
+        _deny(errno.EPERM),
+        _op(_EQUAL, _FCNTL[column], 0, 4),
+        _op(_LOAD, _ARGUMENT_1),
+        _op(_EQUAL, _F_SETLEASE, 0, 1),
+        _deny(errno.EPERM),
+        _op(_RETURN, _ALLOW),
+    ]
+    if not counted:
+        program += [
+            _op(_EQUAL, _MMAP[column], 0, 5),
+            _op(_LOAD, _ARGUMENT_3),
+            _op(_AND, _MAP_SHARED | _MAP_ANONYMOUS),
+            _op(_EQUAL, _MAP_SHARED | _MAP_ANONYMOUS, 0, 1),
+            _deny(errno.ENOMEM),
+            _op(_RETURN, _ALLOW),
         ]
     program += [
         _op(_EQUAL, _IOCTL[column], 0, 5),

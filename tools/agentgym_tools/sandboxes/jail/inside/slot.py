@@ -8,10 +8,12 @@ process namespace. It never runs the model's code.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
 import socket
+import subprocess
 from typing import Any, NoReturn
 
 from agentgym_tools.sandboxes.jail import wire
@@ -58,6 +60,17 @@ def run_forever(
         os._exit(1)
 
 
+def remove_tree(folder: str) -> None:
+    """Delete a folder however deep and closed it is; nothing may run in it any more.
+
+    By the system's own programs, which need neither recursion nor short paths.
+    """
+    for command in (["chmod", "-R", "u+rwX", "--", folder], ["rm", "-rf", "--", folder]):
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if os.path.exists(folder):
+        raise OSError(errno.ENOTEMPTY, "could not be deleted", folder)
+
+
 def _close_all_but(kept: int) -> None:
     os.closerange(3, kept)
     os.closerange(kept + 1, 4096)
@@ -86,7 +99,7 @@ class Slot:
                 answer, opened = getattr(self, "do_" + request["do"])(request, fds)
             except Exception as error:
                 answer = {"error": str(error), "errno": getattr(error, "errno", None)}
-            wire.send(self.sock, answer, opened)
+            wire.send(self.sock, {"n": request["n"], **answer}, opened)
             for fd in fds + opened:
                 os.close(fd)
 
@@ -109,7 +122,7 @@ class Slot:
         if self.in_jail:
             for name, target in _PARTS:
                 linux.mount(f"{BOX}/{name}", target, "", linux.MS_BIND)
-        work = os.open(self.work, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        work = os.open(self.work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return {"base": how}, [work]
 
     @property
@@ -137,6 +150,8 @@ class Slot:
             self.has_base = False
             self._copy("/base")
             return "copied"
+        finally:
+            linux.umount("/base")  # the overlay has its own hold on it; nobody else may
 
     def _copy(self, source: str) -> None:
         work = f"{self.box}/work"
@@ -174,14 +189,19 @@ class Slot:
         if not self.in_jail:
             self._end_all()  # out here, what still runs could lead us astray by links
         with open(fds[0], "wb", closefd=False) as file:
-            file.write(changes.pack(folder, whole=not self.has_base, alone=not self.in_jail))
+            changes.pack(
+                folder,
+                file,
+                whole=not self.has_base,
+                alone=not self.in_jail,
+                most=request["disk_mb"] << 20,
+            )
         return {}, []
 
     def do_unpack(self, request: dict[str, Any], fds: list[int]) -> _Answer:
         """Fill fresh files from an archive."""
         with open(fds[0], "rb", closefd=False) as file:
-            data = file.read()
-        changes.unpack(data, self.work, self.user)
+            changes.unpack(file, self.work, self.user)
         return {}, []
 
     def do_close(self, request: dict[str, Any], fds: list[int]) -> _Answer:
@@ -211,7 +231,7 @@ class Slot:
     def _clear(self) -> None:
         if not self.in_jail:
             for name, _target in _PARTS:
-                changes.remove(f"{self.box}/{name}")
+                remove_tree(f"{self.box}/{name}")
             return
         if not self.mounted:
             return
@@ -220,6 +240,4 @@ class Slot:
         with contextlib.suppress(OSError):
             linux.umount(f"{BOX}/work")
         linux.umount(BOX)
-        with contextlib.suppress(OSError):
-            linux.umount("/base")
         self.mounted = False

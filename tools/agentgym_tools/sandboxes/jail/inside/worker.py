@@ -7,24 +7,15 @@ import contextlib
 import os
 import signal
 import socket
-import struct
 import sys
 import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from agentgym_tools.sandboxes import python_cell
+from agentgym_tools.sandboxes.bash_loop import BASH_LOOP
 from agentgym_tools.sandboxes.jail import wire
-
-_BASH_LOOP = (
-    "trap : INT\n"
-    "while IFS= read -r -d '' -u 3 agentgym_command; do\n"
-    'eval "$agentgym_command" 3>&-\n'
-    "printf '%s\\0' \"$?\" >&3\n"
-    "done\n"
-)
-"""Commands and exit codes travel on a socket that the commands do not have, so that nothing they
-print can pass for an exit code."""
+from agentgym_tools.sandboxes.jail.settings import CALL, REPORT
 
 
 def run_once(sock: socket.socket) -> NoReturn:
@@ -36,6 +27,8 @@ def run_once(sock: socket.socket) -> NoReturn:
         except EOFError:
             os._exit(0)
         sock.close()
+        if len(fds) != 3:
+            os._exit(1)
         _connect(fds)
         os.environ.update(request["env"])
         if request["cwd"] != ".":
@@ -58,7 +51,8 @@ def run_session(language: str, fds: list[int]) -> NoReturn:
             os.dup2(fd, target, inheritable=target < 3 or language == "bash")
         os.closerange(len(fds), 4096)
         if language == "bash":
-            _execute(["bash", "--norc", "--noprofile", "-c", _BASH_LOOP])
+            os.dup2(3, 4)
+            _execute(["bash", "--norc", "--noprofile", "-c", BASH_LOOP])
         _serve_cells(socket.socket(fileno=3))
     except OSError as error:
         _complain(error)
@@ -69,9 +63,8 @@ def run_session(language: str, fds: list[int]) -> NoReturn:
 def _serve_cells(sock: socket.socket) -> None:
     namespace = _fresh_main()
     own_pid = os.getpid()
-    header = struct.Struct("<I")
     while True:
-        size = header.unpack(_exactly(sock, header.size))[0]
+        call, size = CALL.unpack(_exactly(sock, CALL.size))
         source = _exactly(sock, size).decode("utf-8", "surrogatepass")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
@@ -82,7 +75,7 @@ def _serve_cells(sock: socket.socket) -> None:
             os._exit(code)  # a child that the cell forked, and that came to the cell's end
         with contextlib.suppress(KeyboardInterrupt):
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        sock.sendall(struct.pack("<i", code))
+        sock.sendall(REPORT.pack(call, code))
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
