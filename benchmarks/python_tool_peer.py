@@ -152,7 +152,8 @@ async def contain(tool: Tool, scratch: str) -> dict:
     await tool.run(f"open({target!r}, 'w').write('x')")
     held["files"] = not os.path.exists(target)
     text = await tool.run(
-        "s = __import__('so' + 'cket')\nprint('name', s.create_server(('127.0.0.1', 0)).getsockname())"
+        "s = __import__('so' + 'cket').create_server(('127.0.0.1', 0))\n"
+        "print('name', s.getsockname())"
     )
     held["network"] = "name ('127" not in text
     return {"held": held, "growth_mib": growth}

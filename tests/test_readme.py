@@ -5,15 +5,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import agentgym
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+SANDBOXES = (ROOT / "docs" / "sandboxes.md").read_text()
 
 
-def test_the_readmes_python_prints_what_the_readme_says(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    expected = re.findall(r"print\(.*?\)\s+# (.+)", code)
+@pytest.mark.parametrize(
+    ("text", "block"),
+    [(README, 0), (README, 1), (SANDBOXES, 0)],
+    ids=["a search", "a sandbox", "sandboxes"],
+)
+def test_the_documents_python_prints_what_they_say(text: str, block: int, tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[block]
+    expected = re.findall(r"print\(.*\)\s+# (.+)", code)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from agentgym import Limits, Sandbox, SandboxSpec, SandboxUnavailable
+from agentgym import ExecResult, ExecStatus, Limits, Sandbox, SandboxSpec, SandboxUnavailable
 from agentgym_tools.sandboxes.jail.backend import JailBackend
 from agentgym_tools.sandboxes.jail.settings import Form
 
@@ -61,6 +61,20 @@ async def lease(backend: JailBackend, limits: Limits = LIMITS, **values: object)
     """A sandbox, without probing the backend first."""
     spec = SandboxSpec(limits=limits, min_guarantees=frozenset(), **values)  # type: ignore[arg-type]
     return await backend.acquire(spec)
+
+
+async def interrupted(call: Callable[[], Awaitable[ExecResult]]) -> ExecResult:
+    """A call that times out and obeys the interrupt.
+
+    It has a moment for that; on a machine that is busy with other tests it may miss it, so it gets
+    several chances.
+    """
+    for _ in range(5):
+        result = await call()
+        assert result.status is ExecStatus.TIMEOUT
+        if result.state_kept:
+            break
+    return result
 
 
 def interpreter_for_everybody() -> str | None:

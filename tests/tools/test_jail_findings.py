@@ -5,10 +5,12 @@ import os
 import socket
 import stat
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
-from tools.jails import LIMITS, box, in_namespaces, jail, lease, started, wanted_form
+from tools.jails import LIMITS, box, in_namespaces, interrupted, jail, lease, started, wanted_form
 
 from agentgym import ExecStatus, Limits, Sandbox, SandboxDied, SandboxSpec
 from agentgym_tools.sandboxes.jail.backend import JailBackend
@@ -195,39 +197,39 @@ async def test_shell_control_words_do_not_end_the_session(box: Sandbox) -> None:
         assert result.state_kept is True, (command, result)
     loops = ("while :; do :; done", "for i in 1 2 3 4 5 6 7 8; do sleep 0.3; done")
     for command in loops:
-        result = await box.run_bash(command, session="s", timeout_s=0.4)
-        assert result.status is ExecStatus.TIMEOUT
-        assert result.state_kept is True
-    assert (await box.run_bash("echo $X", session="s")).stdout == b"1\n"
+        call = partial(box.run_bash, f"X=2; {command}", session="s", timeout_s=0.4)
+        assert (await interrupted(call)).state_kept is True
+    assert (await box.run_bash("echo $X", session="s")).stdout == b"2\n"
 
 
 async def test_a_flood_between_calls_costs_us_nothing(box: Sandbox) -> None:
     await box.run_bash("yes & true", session="s")
     before = time.process_time()
     await asyncio.sleep(1.0)
-    assert time.process_time() - before < 0.2
+    assert time.process_time() - before < 0.5, "a second of idling is not a second of work"
     flood = await box.run_bash("sleep 1", session="s")
     assert flood.status is ExecStatus.OUTPUT_LIMIT
 
 
 async def test_late_output_comes_with_the_next_call(box: Sandbox) -> None:
-    await box.run_bash("(sleep 0.1; echo late) &", session="s")
-    await asyncio.sleep(0.3)
+    await box.run_bash("(sleep 0.1; echo late; echo x > written) &", session="s")
+    while "written" not in [entry.name for entry in await box.list_dir()]:
+        await asyncio.sleep(0.05)
     assert (await box.run_bash("echo now", session="s")).stdout == b"late\nnow\n"
 
 
 async def test_closing_a_sandbox_ends_the_call_in_its_session_at_once(jail: JailBackend) -> None:
-    box = await lease(jail)
-    call = asyncio.create_task(box.run_python("import time; time.sleep(9)", session="s"))
-    single = await lease(jail)
-    other = asyncio.create_task(single.run_python("import time; time.sleep(9)"))
+    limits = replace(LIMITS, wall_s=120)
+    box, single = await lease(jail, limits), await lease(jail, limits)
+    call = asyncio.create_task(box.run_python("import time; time.sleep(99)", session="s"))
+    other = asyncio.create_task(single.run_python("import time; time.sleep(99)"))
     await asyncio.sleep(0.3)
     started_at = time.perf_counter()
     await asyncio.gather(box.aclose(), single.aclose())
     for task in (call, other):
         with pytest.raises(SandboxDied):
             await task
-    assert time.perf_counter() - started_at < 2
+    assert time.perf_counter() - started_at < 60, "not at the end of the call's own time"
 
 
 async def test_a_lease_does_not_end_in_the_middle_of_a_call(jail: JailBackend) -> None:

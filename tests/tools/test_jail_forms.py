@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,33 +21,39 @@ SUITES = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["user", "landlock"])
-def test_the_suites_hold_for_an_ordinary_user(form: str, tmp_path: Path) -> None:
+def test_the_suites_hold_for_an_ordinary_user(form: str) -> None:
     interpreter = interpreter_for_everybody()
     if os.getuid() != 0 and form == "user":
         pytest.skip("the whole run is an ordinary user's already")
     if interpreter is None:
         pytest.skip("no interpreter of this version that an ordinary user can start")
+    with tempfile.TemporaryDirectory(prefix="agentgym-test-", dir="/tmp") as folder:
+        os.chmod(folder, 0o777)
+        done = run_suites(interpreter, form, folder)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
+    print(done.stdout.strip().splitlines()[-1])
+
+
+def run_suites(interpreter: str, form: str, folder: str) -> "subprocess.CompletedProcess[str]":
+    """The suites in a process of their own, of the user nobody if we are root."""
     sites = [path for path in sys.path if path.endswith("-packages")]
     paths = [ROOT, ROOT / "tools", ROOT / "envs", ROOT / "trainers", ROOT / "tests"]
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(tmp_path),
+        "HOME": folder,
         "TMPDIR": "/tmp",
         "PYTHONPATH": ":".join(map(str, [*paths, *sites])),
         "PYTHONDONTWRITEBYTECODE": "1",
         FORM_VARIABLE: form,
     }
     command = [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header"]
+    command += ["--basetemp", f"{folder}/tmp"]
     command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT)]
     command += [str(ROOT / "tests" / "tools" / name) for name in SUITES]
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
     as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
-    done = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=600,
         check=False, **as_nobody,
     )  # type: ignore[call-overload]  # fmt: skip
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
-    print(done.stdout.strip().splitlines()[-1])
+    return done

@@ -97,7 +97,7 @@ def _finished(slot: Slot, limits: Limits, answer: dict[str, Any]) -> ExecResult:
     status = ExecStatus.OK
     if os.WIFSIGNALED(raw):
         number = os.WTERMSIG(raw)
-        spent = answer["cpu_s"] >= limits.cpu_s
+        spent = answer["cpu_s"] >= 0.9 * limits.cpu_s  # the kernel counts in ticks
         out_of_time = spent and number in (signal.SIGXCPU, signal.SIGKILL)
         status = ExecStatus.TIMEOUT if out_of_time else ExecStatus.SIGNAL
     else:
