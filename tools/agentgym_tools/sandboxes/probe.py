@@ -167,7 +167,7 @@ for _ in range({children}):
         data = bytearray({child_mb} << 20)
         for i in range(0, len(data), 4096):
             data[i] = 1
-        time.sleep(1.0)
+        time.sleep(0.3)
         os._exit(0)
     pids.append(pid)
 alive = sum(os.waitpid(pid, 0)[1] == 0 for pid in pids)

@@ -88,6 +88,11 @@ def _deny(code: int) -> bytes:
     return _op(_RETURN, _ERRNO | code)
 
 
+def _when(number: int | None, *rule: bytes) -> bytes:
+    """A rule for one call; it must end in a return, or put the call's number back."""
+    return _op(_EQUAL, number, 0, len(rule)) + b"".join(rule) if number is not None else b""
+
+
 def build(*, namespaces: bool, counted: bool) -> bytes:
     """The filter's program.
 
@@ -98,82 +103,76 @@ def build(*, namespaces: bool, counted: bool) -> bytes:
             process is seen to have it.
     """
     column = 0 if MACHINE == "x86_64" else 1
-    program = [
-        _op(_LOAD, _ARCH),
-        _op(_EQUAL, _ARCHITECTURE[MACHINE], 1, 0),
-        _op(_RETURN, _KILL),
-        _op(_LOAD, _NUMBER),
-        _op(_AT_LEAST, _X32_BIT, 0, 1),
-        _op(_RETURN, _KILL),
-    ]
-    for numbers in _DENIED.values():
-        number = numbers[column]
-        if number is not None:
-            program += [_op(_EQUAL, number, 0, 1), _deny(errno.EPERM)]
-    for pair in () if namespaces else _OF_THE_HOST:
-        number = pair[column]
-        if number is not None:
-            program += [_op(_EQUAL, number, 0, 1), _deny(errno.EPERM)]
-    if not counted:
-        program += [_op(_EQUAL, _MEMFD_CREATE[column], 0, 1), _deny(errno.ENOSYS)]
+    program = _architecture()
+    for pair in [*_DENIED.values(), *(() if namespaces else _OF_THE_HOST)]:
+        program += _when(pair[column], _deny(errno.EPERM))
     # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
-    program += [_op(_EQUAL, _CLONE3[column], 0, 1), _deny(errno.ENOSYS)]
-    program += [
-        _op(_EQUAL, _CLONE[column], 0, 4),
-        _op(_LOAD, _ARGUMENT_0),
-        _op(_ANY_BIT, _NEW_NAMESPACES, 0, 1),
-        _deny(errno.EPERM),
-        _op(_RETURN, _ALLOW),
-    ]
-    socket_allowed = _op(_EQUAL, _AF_UNIX, 0, 1) if namespaces else _op(_ANY_BIT, 0, 0, 1)
-    if not namespaces:  # a pair of datagram sockets can send to any path
-        program += [
-            _op(_EQUAL, _SOCKETPAIR[column], 0, 5),
-            _op(_LOAD, _ARGUMENT_1),
-            _op(_AND, 0xF),
-            _op(_EQUAL, _SOCK_DGRAM, 0, 1),
-            _deny(errno.EPERM),
-            _op(_LOAD, _NUMBER),
-        ]
-    for numbers, rule in ((_SOCKET, socket_allowed), (_SOCKETPAIR, _op(_EQUAL, _AF_UNIX, 0, 1))):
-        program += [
-            _op(_EQUAL, numbers[column], 0, 4),
-            _op(_LOAD, _ARGUMENT_0),
-            rule,
-            _op(_RETURN, _ALLOW),
-            _deny(errno.EAFNOSUPPORT),
-        ]
-    program += [  # another process's limits, and leases on files that others will open
-        _op(_EQUAL, _PRLIMIT[column], 0, 4),
-        _op(_LOAD, _ARGUMENT_0),
-        _op(_EQUAL, 0, 0, 1),
-        _op(_RETURN, _ALLOW),
-        _deny(errno.EPERM),
-        _op(_EQUAL, _FCNTL[column], 0, 4),
-        _op(_LOAD, _ARGUMENT_1),
-        _op(_EQUAL, _F_SETLEASE, 0, 1),
-        _deny(errno.EPERM),
-        _op(_RETURN, _ALLOW),
-    ]
+    program += _when(_CLONE3[column], _deny(errno.ENOSYS))
+    program += _sockets(column, namespaces)
     if not counted:
-        program += [
-            _op(_EQUAL, _MMAP[column], 0, 5),
-            _op(_LOAD, _ARGUMENT_3),
-            _op(_AND, _MAP_SHARED | _MAP_ANONYMOUS),
-            _op(_EQUAL, _MAP_SHARED | _MAP_ANONYMOUS, 0, 1),
-            _deny(errno.ENOMEM),
-            _op(_RETURN, _ALLOW),
-        ]
-    program += [
-        _op(_EQUAL, _IOCTL[column], 0, 5),
-        _op(_LOAD, _ARGUMENT_1),
-        _op(_EQUAL, _TIOCSTI, 1, 0),
-        _op(_EQUAL, _TIOCLINUX, 0, 1),
-        _deny(errno.EPERM),
+        program += _hidden_memory(column)
+    program += _arguments(column)
+    return program + _op(_RETURN, _ALLOW)
+
+
+def _architecture() -> bytes:
+    """Kill calls of another architecture, whose numbers mean something else."""
+    return (
+        _op(_LOAD, _ARCH)
+        + _op(_EQUAL, _ARCHITECTURE[MACHINE], 1, 0)
+        + _op(_RETURN, _KILL)
+        + _op(_LOAD, _NUMBER)
+        + _op(_AT_LEAST, _X32_BIT, 0, 1)
+        + _op(_RETURN, _KILL)
+    )
+
+
+def _sockets(column: int, namespaces: bool) -> bytes:
+    """Unix sockets only, and without namespaces only pairs that cannot send to a path."""
+    load, allow, refuse = _op(_LOAD, _ARGUMENT_0), _op(_RETURN, _ALLOW), _deny(errno.EAFNOSUPPORT)
+    is_unix = _op(_EQUAL, _AF_UNIX, 0, 1)
+    socket, pair = _SOCKET[column], _SOCKETPAIR[column]
+    if namespaces:
+        return _when(socket, load, is_unix, allow, refuse) + _when(
+            pair, load, is_unix, allow, refuse
+        )
+    kind = (_op(_LOAD, _ARGUMENT_1), _op(_AND, 0xF), _op(_EQUAL, _SOCK_DGRAM, 0, 1))
+    return _when(socket, refuse) + _when(
+        pair, load, _op(_EQUAL, _AF_UNIX, 1, 0), refuse, *kind, refuse, allow
+    )
+
+
+def _hidden_memory(column: int) -> bytes:
+    """Memory that a watchdog does not see: anonymous files, and shared pages given back."""
+    both = _MAP_SHARED | _MAP_ANONYMOUS
+    return _when(_MEMFD_CREATE[column], _deny(errno.ENOSYS)) + _when(
+        _MMAP[column],
+        _op(_LOAD, _ARGUMENT_3),
+        _op(_AND, both),
+        _op(_EQUAL, both, 0, 1),
+        _deny(errno.ENOMEM),
         _op(_RETURN, _ALLOW),
-    ]
-    program.append(_op(_RETURN, _ALLOW))
-    return b"".join(program)
+    )
+
+
+def _arguments(column: int) -> bytes:
+    """Calls that are refused for some of their arguments."""
+    allow, refuse = _op(_RETURN, _ALLOW), _deny(errno.EPERM)
+    first, second = _op(_LOAD, _ARGUMENT_0), _op(_LOAD, _ARGUMENT_1)
+    return (
+        _when(_CLONE[column], first, _op(_ANY_BIT, _NEW_NAMESPACES, 0, 1), refuse, allow)
+        # Another process's limits, and leases on files that others will open.
+        + _when(_PRLIMIT[column], first, _op(_EQUAL, 0, 0, 1), allow, refuse)
+        + _when(_FCNTL[column], second, _op(_EQUAL, _F_SETLEASE, 0, 1), refuse, allow)
+        + _when(
+            _IOCTL[column],
+            second,
+            _op(_EQUAL, _TIOCSTI, 1, 0),
+            _op(_EQUAL, _TIOCLINUX, 0, 1),
+            refuse,
+            allow,
+        )
+    )
 
 
 class _Program(ctypes.Structure):
