@@ -360,7 +360,7 @@ class SandboxBackend(Protocol):
         ...
 
     async def probe(self) -> Guarantees:
-        """Attack a sandbox of this backend and tell what held. Remembered until ``aclose``."""
+        """Attack a sandbox of this backend and tell what held. Done once, then remembered."""
         ...
 
     async def acquire(

@@ -50,7 +50,10 @@ class Decoys:
     folder: str
     process: int
     secret: str
+    own_file: str
+    """It belongs to whoever probes, and so perhaps to the sandbox's user."""
     process_gone: Callable[[], bool]
+    file_changed: Callable[[], bool]
 
 
 @contextlib.contextmanager
@@ -73,6 +76,8 @@ def decoys() -> Iterator[Decoys]:
         )
         stack.callback(process.wait)
         stack.callback(process.kill)
+        own = Path(folder, "own.txt")
+        own.write_text(secret)
         yield Decoys(
             tcp.getsockname()[1],
             abstract.getsockname().decode(),
@@ -81,7 +86,9 @@ def decoys() -> Iterator[Decoys]:
             folder,
             process.pid,
             secret,
+            str(own),
             lambda: process.poll() is not None,
+            lambda: own.read_text() != secret,
         )
 
 
@@ -136,6 +143,8 @@ for fd in range(3, 256):
         target = os.readlink(f"/proc/self/fd/{{fd}}")
         if not target.startswith(("/proc/", "pipe:", "/dev/null", "/work")):
             reached("secrets", f"inherited descriptor {{fd}} ({{target}})")
+with attempt():
+    os.truncate(d["own_file"], 0)
 if d["process"] != os.getpid():
     with attempt():
         os.kill(d["process"], signal.SIGUSR1)  # the host looks whether it arrived
@@ -265,10 +274,10 @@ async def probe(
 
 async def _reach(box: Sandbox) -> dict[Promise, str]:
     with decoys() as targets:
-        values = {name: getattr(targets, name) for name in Decoys.__slots__[:-1]}
+        values = {name: getattr(targets, name) for name in Decoys.__slots__[:-2]}
         result = await box.run_python(REACH.format(decoys=json.dumps(values)))
         await asyncio.sleep(0.05)
-        killed = targets.process_gone()
+        killed, emptied = targets.process_gone(), targets.file_changed()
     try:
         found = json.loads(result.stdout.splitlines()[-1])
     except (ValueError, IndexError):
@@ -276,6 +285,8 @@ async def _reach(box: Sandbox) -> dict[Promise, str]:
             "the probe's attack did not finish: "
             f"{result.status}, {result.stderr.decode(errors='replace').strip()[-300:]}"
         ) from None
+    if emptied:
+        found["host_files"] = "emptied a file of the host"
     if killed:
         found["other_processes"] = "killed a process of the host"
     return {Promise(name): what for name, what in found.items()}

@@ -30,6 +30,8 @@ from agentgym_tools.sandboxes.probe import probe
 
 _FORMS: tuple[Form, ...] = ("root", "user", "landlock")
 _QUEUE_S = 600.0
+_probed: dict[tuple[int, str], Guarantees] = {}
+"""What this process has found out about a form: the kernel does not change under it."""
 
 
 class JailBackend:
@@ -79,7 +81,6 @@ class JailBackend:
         self._idle: list[tuple[Slot, Runner]] = []
         self._boxes: dict[JailSandbox, tuple[asyncio.TimerHandle, float]] = {}
         self._chores: set[asyncio.Task[None]] = set()
-        self._guarantees: Guarantees | None = None
         self._ids = itertools.count()
         self._calls = 0
         self._died = 0
@@ -109,14 +110,15 @@ class JailBackend:
         return ["root", "user", "landlock"] if os.getuid() == 0 else ["user", "landlock"]
 
     async def probe(self) -> Guarantees:
-        if self._guarantees is None:
-            await self.start()
-            assert self._jail is not None
+        await self.start()
+        assert self._jail is not None
+        key = os.getpid(), self._jail.form
+        if key not in _probed:
             found = await probe(self.name, self._jail.form, self._lease_unchecked)
             gaps = {**known_gaps(self._jail.options.form), **found.gaps}
             fixed = {promise: replace(gap, fix=advice()) for promise, gap in gaps.items()}
-            self._guarantees = replace(found, gaps=fixed)
-        return self._guarantees
+            _probed[key] = replace(found, gaps=fixed)
+        return _probed[key]
 
     async def acquire(
         self,

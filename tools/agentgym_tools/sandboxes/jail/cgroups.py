@@ -86,6 +86,8 @@ class Groups:
         for hierarchy in hierarchies(membership, mounts):
             _remove_dead(hierarchy.parent)
             base = hierarchy.parent / name
+            if hierarchy.version == 2:
+                _offer(hierarchy)
             try:
                 base.mkdir()
             except OSError:
@@ -173,6 +175,14 @@ class SlotGroup:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         return not any(folder.exists() for folder, _hierarchy in self._folders)
+
+
+def _offer(hierarchy: Hierarchy) -> None:
+    """Let children have the controllers, where the parent has them and did not pass them on."""
+    control = hierarchy.parent / "cgroup.subtree_control"
+    for controller in sorted(hierarchy.controllers - set(_read(control).split())):
+        with contextlib.suppress(OSError):  # not ours to change, or it has processes of its own
+            control.write_text(f"+{controller}")
 
 
 def _limit_memory_v1(folder: Path, size: str) -> None:

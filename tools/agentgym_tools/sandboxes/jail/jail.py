@@ -37,7 +37,7 @@ PRELOAD: tuple[str, ...] = (
 """What a program finds loaded already, where it is installed."""
 _START_S = 60.0
 _END_S = 5.0
-_ROOM_FOR_STRANGERS = 256
+_ROOM_FOR_STRANGERS = 64
 _OWN_PATH = str(Path(agentgym_tools.__file__).parent.parent)
 _KEEPER = "agentgym_tools.sandboxes.jail.inside.keeper"
 _BOOT = "import os, sys; exec(os.fdopen(int(sys.argv[1])).read())"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import os
 import signal
 import socket
@@ -16,6 +18,7 @@ from agentgym_tools.sandboxes.files import Files
 from agentgym_tools.sandboxes.jail import wire
 from agentgym_tools.sandboxes.jail.cgroups import SlotGroup
 from agentgym_tools.sandboxes.jail.channel import Channel
+from agentgym_tools.sandboxes.jail.inside.changes import pack
 
 if TYPE_CHECKING:
     from agentgym_tools.sandboxes.jail.jail import Jail
@@ -26,6 +29,8 @@ OWN_PROCESSES = 2 * (MOST_SESSIONS + 1) + 4
 processes cannot take it: they are limited as their user's."""
 _OWN_MEMORY_MB = 32
 _UNPACK_S = 120.0
+_NO_IDS_TO_MAP = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What the kernel says for a base on a file system whose ids it cannot map: then it is copied."""
 
 
 Outcome = dict[str, Any] | ExecStatus
@@ -120,6 +125,12 @@ def pid_of(handle: int) -> int:
     raise ProcessLookupError(f"descriptor {handle} is no process")
 
 
+def _archive_of(folder: Path, disk_mb: int) -> bytes:
+    target = io.BytesIO()
+    pack(str(folder), target, whole=True, alone=False, most=disk_mb << 20)
+    return target.getvalue()
+
+
 def _read_whole(fd: int) -> bytes:
     with open(fd, "rb", closefd=False) as file:
         file.seek(0)
@@ -185,12 +196,18 @@ class Slot:
             self.group.limit(memory, limits.pids + OWN_PROCESSES)
         request: dict[str, Any] = {"do": "open", "disk_mb": limits.disk_mb}
         request["inodes"] = limits.inodes + 8  # our own folders count too
-        fds = []
+        fds: list[int] = []
+        archive = b""
         if base is not None and self._jail.options.form == "landlock":
             request["base"] = str(base.resolve())
         elif base is not None:
             owner = self._owner[0] if self._jail.options.form == "root" else None
-            fds = [await self._jail.open_tree(base, owner)]
+            try:
+                fds = [await self._jail.open_tree(base, owner)]
+            except OSError as error:
+                if error.errno not in _NO_IDS_TO_MAP:
+                    raise
+                archive = await asyncio.to_thread(_archive_of, base, limits.disk_mb)
         try:
             _answer, opened = await self._channel.request(request, fds, timeout_s=_UNPACK_S)
         finally:
@@ -200,6 +217,8 @@ class Slot:
         self.opened_for = limits if base is None else None
         if self.group is not None:
             self._oom_seen = self.group.oom_kills()
+        if archive:
+            await self.unpack(archive)
 
     async def start_runner(
         self, limits: Limits, session: str | None = None, fds: list[int] | None = None

@@ -30,6 +30,8 @@ _DOING = {
 
 def main(settings_fd: int) -> None:
     """Run until the trainer is gone, or the jail is."""
+    # A service manager stops all processes of a service at once; we end after the trainer.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with open(settings_fd) as file:
         settings = Settings.from_json(file.read())
     if settings.form == "landlock":
@@ -115,7 +117,7 @@ def _open_tree(request: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
             os.close(tree)
             raise
     except OSError as error:
-        return {"error": f"{error.strerror}"}, []
+        return {"error": f"{error.strerror}", "errno": error.errno}, []
     return {}, [tree]
 
 

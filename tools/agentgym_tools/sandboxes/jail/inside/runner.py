@@ -21,6 +21,9 @@ from agentgym_tools.sandboxes.jail import wire
 from agentgym_tools.sandboxes.jail.inside import landlock, linux, seccomp, worker
 from agentgym_tools.sandboxes.jail.settings import Common
 
+_NICE = 10
+"""Where only the trainer stops a fork bomb, it must get its turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -36,6 +39,8 @@ def run_forever(common: Common, place: Place, request: dict[str, Any], fds: list
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        # Process 1 gets only signals that it handles, and Python handles this one.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if common.namespaces:
             flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
             linux.mount("proc", "/proc", "proc", flags)
@@ -146,6 +151,8 @@ class Runner:
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")  # when memory runs out, it is one of these that must go
         linux.limit_processes(self.limits["user_pids"])
+        if not self.common.namespaces:
+            os.nice(_NICE)
         if one_shot:
             linux.limit_processor_time(self.limits["cpu_s"])
         user = self.place.user

@@ -47,6 +47,7 @@ _DENIED: dict[str, tuple[int, int | None]] = {
     "shmget": (29, 194), "msgget": (68, 186),  # memory that is nobody's
     "migrate_pages": (256, 238), "move_pages": (279, 239), "vmsplice": (278, 75),
 }  # fmt: skip
+_TRUNCATE, _LANDLOCK_WITH_TRUNCATE = (76, 45), 3
 _MEMFD_CREATE = (319, 279)
 _OF_THE_HOST: tuple[tuple[int, int | None], ...] = (
     (30, 196), (31, 195), (64, 190), (65, 193), (66, 191), (69, 189), (70, 188), (71, 187),
@@ -93,12 +94,13 @@ def _when(number: int | None, *rule: bytes) -> bytes:
     return _op(_EQUAL, number, 0, len(rule)) + b"".join(rule) if number is not None else b""
 
 
-def build(*, namespaces: bool, counted: bool) -> bytes:
+def build(*, namespaces: bool, landlock: int, counted: bool) -> bytes:
     """The filter's program.
 
     Args:
         namespaces: Whether we are in namespaces. Without them, Unix sockets, System V objects and
             other processes would be the host's.
+        landlock: The kernel's Landlock version, which says what is left for us to close.
         counted: Whether a control group counts memory. Without one, it may not be kept where no
             process is seen to have it.
     """
@@ -109,6 +111,8 @@ def build(*, namespaces: bool, counted: bool) -> bytes:
     # clone3 hides its flags behind a pointer; without it the C library falls back to clone.
     program += _when(_CLONE3[column], _deny(errno.ENOSYS))
     program += _sockets(column, namespaces)
+    if not namespaces and landlock < _LANDLOCK_WITH_TRUNCATE:
+        program += _when(_TRUNCATE[column], _deny(errno.EPERM))
     if not counted:
         program += _hidden_memory(column)
     program += _arguments(column)

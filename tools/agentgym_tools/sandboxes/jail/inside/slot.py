@@ -21,6 +21,7 @@ from agentgym_tools.sandboxes.jail.inside import changes, linux, runner
 from agentgym_tools.sandboxes.jail.settings import Common
 
 BOX = "/box"
+_TRIAL = "user.overlay.trial"
 _Answer = tuple[dict[str, Any], list[int]]
 _PARTS = (("work", "/work"), ("tmp", "/tmp"), ("shm", "/dev/shm"))
 
@@ -143,6 +144,9 @@ class Slot:
             self._make_folder(name, 0o755)
         layers = f"lowerdir=/base,upperdir={BOX}/changes,workdir={BOX}/scratch,userxattr"
         try:
+            # Without extended attributes (tmpfs before Linux 6.6) it mounts, and then fails later.
+            os.setxattr(f"{BOX}/changes", _TRIAL, b"y")
+            os.removexattr(f"{BOX}/changes", _TRIAL)
             linux.mount("box", f"{BOX}/work", "overlay", linux.MS_NOSUID | linux.MS_NODEV, layers)
             os.chown(f"{BOX}/work", self.user, self.user)
             return "overlay"

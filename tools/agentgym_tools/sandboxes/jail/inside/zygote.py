@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 from agentgym_tools.sandboxes.jail import wire
-from agentgym_tools.sandboxes.jail.inside import linux, runner, seccomp, slot
+from agentgym_tools.sandboxes.jail.inside import landlock, linux, runner, seccomp, slot
 from agentgym_tools.sandboxes.jail.settings import (
     FIRST_UID,
     IDS_PER_SLOT,
@@ -159,7 +159,11 @@ def _preload(settings: Settings) -> Common:
         readable=settings.readable,
         site_paths=site_paths,
         python_folder=settings.python_folder,
-        filter=seccomp.build(namespaces=namespaces, counted=bool(settings.cgroups)),
+        filter=seccomp.build(
+            namespaces=namespaces,
+            landlock=landlock.version(),
+            counted=bool(settings.cgroups),
+        ),
     )
 
 
