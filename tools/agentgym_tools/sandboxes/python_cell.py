@@ -69,8 +69,10 @@ def run_cell(source: str, namespace: dict[str, Any], *, echo: bool) -> int:
 
 
 def _compile(source: str, filename: str, echo: bool) -> list[CodeType]:
+    if not echo:
+        return [compile(source, filename, "exec", dont_inherit=True)]
     tree = ast.parse(source, filename)
-    last = tree.body.pop() if echo and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     body = compile(tree, filename, "exec", dont_inherit=True)
     if last is None:
         return [body]

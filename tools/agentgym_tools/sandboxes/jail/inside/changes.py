@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
-import tarfile
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tarfile
 
 _OPAQUE_MARK = "user.overlay.opaque"
 _OPAQUE_HEADER = "AGENTGYM.opaque"
@@ -33,6 +34,8 @@ def pack(folder: str, target: IO[bytes], *, whole: bool, alone: bool, most: int)
     Raises:
         OSError: EFBIG beyond that.
     """
+    import tarfile
+
     closed = _open_up(folder) if alone else {}
     headers = {_WHOLE_HEADER: "y"} if whole else {}
     total = 0
@@ -102,6 +105,9 @@ def unpack(source: IO[bytes], work: str, user: int) -> None:
 
     Links come last, so that nothing is written through one.
     """
+    import shutil
+    import tarfile
+
     with tarfile.open(fileobj=source) as tar:
         members = tar.getmembers()
         if _WHOLE_HEADER in tar.pax_headers:
@@ -143,6 +149,8 @@ def _make_folder(member: tarfile.TarInfo, path: str, user: int) -> None:
 
 def _delete(path: str) -> None:
     if os.path.isdir(path) and not os.path.islink(path):
+        import shutil
+
         shutil.rmtree(path)
     else:
         with contextlib.suppress(FileNotFoundError):

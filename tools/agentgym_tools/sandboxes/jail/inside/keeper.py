@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import shutil
 import signal
 import socket
 import time
 from typing import Any
 
 from agentgym_tools.sandboxes.jail import wire
-from agentgym_tools.sandboxes.jail.inside import linux, runner, zygote
+from agentgym_tools.sandboxes.jail.inside import linux, runner, slot, zygote
 from agentgym_tools.sandboxes.jail.settings import Form, Settings
 
 _CLEANUP_S = 3.0
@@ -82,6 +80,8 @@ def map_one_user(process: int | str, uid_pair: tuple[int, int], gid_pair: tuple[
 
 def _serve(settings: Settings, trees: socket.socket, jail_pid: int) -> None:
     """Hand out copies of host folders as mounts, until one side is gone."""
+    import select
+
     life_fd = settings.life_fd
     jail_fd = os.pidfd_open(jail_pid)
     poll = select.poll()
@@ -157,7 +157,8 @@ def _bury(settings: Settings, jail_pid: int | None) -> None:
     for base in settings.cgroups:
         _remove_groups(base)
     if settings.scratch:
-        shutil.rmtree(settings.scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            slot.remove_tree(settings.scratch)
 
 
 def _remove_groups(base: str) -> None:

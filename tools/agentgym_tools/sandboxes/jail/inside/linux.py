@@ -48,6 +48,9 @@ _BY_MACHINE = {
 MACHINE = platform.machine()
 NUMBERS = _BY_MACHINE.get(MACHINE, {})
 
+_CAPABILITY_VERSION_3 = (ctypes.c_uint32 * 2)(0x20080522, 0)
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
+
 # PyDLL keeps the interpreter lock: after a raw clone there is no other thread to wait for.
 _libc = ctypes.PyDLL(None, use_errno=True)
 
@@ -131,8 +134,7 @@ def drop_capability_bounds() -> None:
 
 def clear_capability_sets() -> None:
     """Give up every capability of this process."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    call(NUMBERS["capset"], header, (ctypes.c_uint32 * 6)())
+    call(NUMBERS["capset"], _CAPABILITY_VERSION_3, _NO_CAPABILITIES)
 
 
 def set_limits(limits: Mapping[str, float]) -> None:

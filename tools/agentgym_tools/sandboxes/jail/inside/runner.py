@@ -148,8 +148,9 @@ class Runner:
     def _become_user(self, *, one_shot: bool) -> None:
         """Give up the rest. Runs before any request is read."""
         linux.prctl(linux.PR_SET_DUMPABLE, 1)  # or our own files in /proc are closed to us
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")  # when memory runs out, it is one of these that must go
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(fd, b"1000")  # when memory runs out, it is one of these that must go
+        os.close(fd)
         linux.limit_processes(self.limits["user_pids"])
         if not self.common.namespaces:
             os.nice(_NICE)

@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import signal
 import socket
-import subprocess
 from typing import Any, NoReturn
 
 from agentgym_tools.sandboxes.jail import wire
@@ -66,6 +64,8 @@ def remove_tree(folder: str) -> None:
 
     By the system's own programs, which need neither recursion nor short paths.
     """
+    import subprocess
+
     for command in (["chmod", "-R", "u+rwX", "--", folder], ["rm", "-rf", "--", folder]):
         subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
     if os.path.exists(folder):
@@ -158,6 +158,8 @@ class Slot:
             linux.umount("/base")  # the overlay has its own hold on it; nobody else may
 
     def _copy(self, source: str) -> None:
+        import shutil
+
         work = f"{self.box}/work"
         shutil.copytree(source, work, symlinks=True, dirs_exist_ok=True)
         for folder, names, files in os.walk(work):
@@ -173,8 +175,7 @@ class Slot:
 
     def _fork_runner(self, request: dict[str, Any], fds: list[int]) -> int:
         if self.in_jail:
-            flags = linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWIPC
-            pid = linux.clone(flags)
+            pid = linux.clone(linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWIPC)
         else:
             pid = os.fork()
         if pid == 0:
