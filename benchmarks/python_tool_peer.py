@@ -107,16 +107,17 @@ def alive(marker: str) -> list[int]:
     return found
 
 
-FORK = """# {marker}
+# As innocent as it can look: some tools refuse code by the words in it.
+FORK = """{marker} = 1
 import os, sys, time
 f = getattr(os, 'fo' + 'rk')
 for _ in range(8):
     if f() == 0:
         {pipes}
-        open({beat!r}, 'a').write('x')
         time.sleep(30)
-        os._exit(0)
-print('parent done')
+        break
+else:
+    print('parent done')
 """
 
 
@@ -129,9 +130,8 @@ async def contain(tool: Tool, scratch: str) -> dict:
     held["time-out as set"] = time.perf_counter() - started < TIMEOUT_S + 0.5
     for name, pipes in (("orphans", "os.close(1); os.close(2)"), ("held pipe", "pass")):
         marker = f"MARK{os.getpid()}{name[0]}"
-        beat = os.path.join(scratch, marker)
         started = time.perf_counter()
-        await asyncio.wait_for(tool.run(FORK.format(marker=marker, pipes=pipes, beat=beat)), 60)
+        await asyncio.wait_for(tool.run(FORK.format(marker=marker, pipes=pipes)), 60)
         took = time.perf_counter() - started
         await asyncio.sleep(0.5)
         left = alive(marker)
