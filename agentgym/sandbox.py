@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
@@ -107,8 +108,12 @@ class Limits:
             if limit.name == "network":
                 if value != "none":
                     raise UsageError(f"network={value!r} is not offered; sandboxes have 'none'")
-            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                raise UsageError(f"Limits.{limit.name} must be above 0, got {value!r}")
+                continue
+            seconds = limit.name in ("wall_s", "cpu_s")
+            kinds = (int, float) if seconds else int
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < inf:
+                what = "a number" if seconds else "a whole number"
+                raise UsageError(f"Limits.{limit.name} must be {what} above 0, got {value!r}")
 
     @classmethod
     def swe(cls) -> Self:

@@ -16,7 +16,7 @@ class Capture:
 
     Args:
         cap: Bytes kept of each stream.
-        on_flood: Called once when a stream exceeds what a call may write.
+        on_flood: Called for each chunk once a stream exceeds what a call may write.
     """
 
     def __init__(self, cap: int, on_flood: Callable[[], None] | None = None) -> None:

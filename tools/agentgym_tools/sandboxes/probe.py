@@ -37,6 +37,7 @@ LIMITS = Limits(
 _BEAT_S = 0.1
 _CHILD_MB = 48
 _CHILDREN = 8
+_UNFINISHED = "the attack did not finish, so nothing is known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +235,9 @@ if os.fork() == 0:
                 file.write("x")
             time.sleep(0.02)
     os._exit(0)
-time.sleep(0.2)
+while not os.path.exists("beat"):
+    time.sleep(0.01)
+time.sleep(0.05)
 """
 
 
@@ -272,9 +275,21 @@ async def probe(
     return Guarantees(backend, form, gaps)
 
 
+_TOLD = (
+    "port",
+    "abstract_socket",
+    "path_socket",
+    "file",
+    "folder",
+    "process",
+    "secret",
+    "own_file",
+)
+
+
 async def _reach(box: Sandbox) -> dict[Promise, str]:
     with decoys() as targets:
-        values = {name: getattr(targets, name) for name in Decoys.__slots__[:-2]}
+        values = {name: getattr(targets, name) for name in _TOLD}
         result = await box.run_python(REACH.format(decoys=json.dumps(values)))
         await asyncio.sleep(0.05)
         killed, emptied = targets.process_gone(), targets.file_changed()
@@ -296,18 +311,25 @@ async def _memory(box: Sandbox) -> str | None:
     result = await box.run_python(MEMORY.format(children=_CHILDREN, child_mb=_CHILD_MB))
     if result.ok:
         return f"{_CHILDREN} processes used {_CHILDREN * _CHILD_MB} MB of {LIMITS.memory_mb}"
-    return None
+    return _UNFINISHED if result.status is ExecStatus.TIMEOUT else None
 
 
 async def _forks(box: Sandbox) -> str | None:
     result = await box.run_python(FORKS.format(limit=LIMITS.pids))
-    count = int(result.stdout or 0)
+    if not result.stdout.strip().isdigit():
+        # Stopped for its number, or by the memory that the number took, is stopped.
+        held = result.status in (ExecStatus.KILLED, ExecStatus.OOM)
+        return None if held else _UNFINISHED
+    count = int(result.stdout)
     return f"{count} processes, where {LIMITS.pids} are allowed" if count > LIMITS.pids else None
 
 
 async def _disk(box: Sandbox) -> str | None:
     result = await box.run_python(DISK.format(disk_mb=LIMITS.disk_mb, inodes=LIMITS.inodes))
-    size, files = map(int, (result.stdout or b"0 0").split())
+    numbers = result.stdout.split()
+    if len(numbers) != 2:
+        return _UNFINISHED
+    size, files = map(int, numbers)
     if size > LIMITS.disk_mb or files > LIMITS.inodes:
         return f"wrote {size} MB of {LIMITS.disk_mb} and {files} files of {LIMITS.inodes}"
     return None
@@ -321,9 +343,12 @@ async def _flood(box: Sandbox) -> str | None:
 
 async def _daemon(box: Sandbox) -> str | None:
     await box.run_python(DAEMON)
-    before = len(await box.read_file("beat"))
-    await asyncio.sleep(_BEAT_S)
-    grew = len(await box.read_file("beat")) > before
+    try:
+        before = len(await box.read_file("beat"))
+        await asyncio.sleep(_BEAT_S)
+        grew = len(await box.read_file("beat")) > before
+    except OSError:
+        return _UNFINISHED
     return "a daemon outlived its call" if grew else None
 
 

@@ -30,7 +30,7 @@ from agentgym_tools.sandboxes.probe import probe
 
 _FORMS: tuple[Form, ...] = ("root", "user", "landlock")
 _QUEUE_S = 600.0
-_probed: dict[tuple[int, str], Guarantees] = {}
+_probed: dict[tuple[int, str, bool], Guarantees] = {}
 """What this process has found out about a form: the kernel does not change under it."""
 
 
@@ -78,6 +78,7 @@ class JailBackend:
         self._running = FairGate(concurrency or 2 * (os.cpu_count() or 1))
         self._jail: Jail | None = None
         self._starting = asyncio.Lock()
+        self._probing = asyncio.Lock()
         self._idle: list[tuple[Slot, Runner]] = []
         self._boxes: dict[JailSandbox, tuple[asyncio.TimerHandle, float]] = {}
         self._chores: set[asyncio.Task[None]] = set()
@@ -87,11 +88,15 @@ class JailBackend:
         self._closed = False
 
     async def start(self) -> None:
+        await self._running_jail()
+
+    async def _running_jail(self) -> Jail:
         async with self._starting:
             if self._closed:
                 raise SandboxUnavailable("this backend was closed; make a new one")
             if self._jail is None:
                 self._jail = await self._start_jail()
+            return self._jail
 
     async def _start_jail(self) -> Jail:
         if sys.platform != "linux":
@@ -110,14 +115,14 @@ class JailBackend:
         return ["root", "user", "landlock"] if os.getuid() == 0 else ["user", "landlock"]
 
     async def probe(self) -> Guarantees:
-        await self.start()
-        assert self._jail is not None
-        key = os.getpid(), self._jail.form
-        if key not in _probed:
-            found = await probe(self.name, self._jail.form, self._lease_unchecked)
-            gaps = {**known_gaps(self._jail.options.form), **found.gaps}
-            fixed = {promise: replace(gap, fix=advice()) for promise, gap in gaps.items()}
-            _probed[key] = replace(found, gaps=fixed)
+        jail = await self._running_jail()
+        key = os.getpid(), jail.form, jail.groups is not None
+        async with self._probing:
+            if key not in _probed:
+                found = await probe(self.name, jail.form, self._lease_unchecked)
+                gaps = {**known_gaps(jail.options.form), **found.gaps}
+                fixed = {promise: replace(gap, fix=advice()) for promise, gap in gaps.items()}
+                _probed[key] = replace(found, gaps=fixed)
         return _probed[key]
 
     async def acquire(
@@ -146,6 +151,7 @@ class JailBackend:
         await self.start()
         await self._leases.enter(deadline_s, "sandbox")
         try:
+            await self.start()  # it may have been closed while we waited
             slot, runner = await self._take_slot(spec)
         except BaseException:
             self._leases.leave()
@@ -169,39 +175,39 @@ class JailBackend:
             with suppress(SandboxDied):
                 return await self._open(slot, spec), None
         for last_try in (False, True):
+            jail = await self._running_jail()
             try:
-                return await self._open(await self._new_slot(), spec), None
+                return await self._open(await jail.new_slot(), spec), None
             except SandboxDied:
                 if last_try:
                     raise
-                await self._restart()
+                if not jail.alive():
+                    await self._restart(jail)
         raise AssertionError("unreachable")
-
-    async def _new_slot(self) -> Slot:
-        assert self._jail is not None
-        return await self._jail.new_slot()
 
     async def _open(self, slot: Slot, spec: SandboxSpec) -> Slot:
         try:
             await slot.open(spec.limits, spec.base)
         except BaseException as error:
             slot.discard()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and spec.base is not None:
                 raise SandboxUnavailable(f"base {str(spec.base)!r}: {error.strerror}") from None
+            if isinstance(error, OSError):
+                raise SandboxDied(f"a sandbox could not be opened: {error}") from None
             raise
         return slot
 
-    async def _restart(self) -> None:
-        """The whole jail died: start another, for those who come now."""
+    async def _restart(self, failed: Jail) -> None:
+        """A whole jail died: start another, for those who come now."""
         async with self._starting:
-            old, self._jail = self._jail, None
+            if self._jail is not failed:
+                return  # somebody else did
             for slot, runner in self._idle:
                 runner.close()
                 slot.discard()
             self._idle.clear()
-            if old is not None:
-                await old.aclose()
-        await self.start()
+            await failed.aclose()
+            self._jail = await self._start_jail()
 
     async def release(self, box: JailSandbox, slot: Slot) -> None:
         """Take a slot back from a sandbox that ends."""

@@ -64,6 +64,11 @@ class JailSandbox:
             raise UsageError(f"argv must be a list of strings like ['ls', '-l'], got {argv!r}")
         if any("\0" in one for one in argv):
             raise UsageError("an argument cannot hold a null character")
+        for name, value in (env or {}).items():
+            if not (isinstance(name, str) and isinstance(value, str)) or not name or "=" in name:
+                raise UsageError(f"env must map names to strings, got {name!r}: {value!r}")
+        if any("\0" in text for pair in (env or {}).items() for text in pair) or "\0" in cwd:
+            raise UsageError("env and cwd cannot hold a null character")
         program = Program(argv=argv, env=env, cwd=cwd, stdin=stdin)
         return await self._run(program, timeout_s)
 
@@ -165,6 +170,8 @@ class JailSandbox:
         self._alive()
         async with self._turn, self._backend.running():
             slot = self._alive()
+            if self._runner is not None and not self._runner.alive:
+                self._drop_runner()
             if self._runner is None:
                 self._runner = await slot.start_runner(self.limits)
             runner, self._runner = self._runner, None
@@ -212,6 +219,12 @@ class JailSandbox:
         except TimeoutError:
             await self.end("a call did not end when its time was over")
             raise SandboxDied(self._why_gone) from None
+        except (SandboxDied, OSError) as error:
+            if self._slot is None:  # it was closed under the call
+                raise SandboxDied(self._why_gone) from None
+            if isinstance(error, OSError):
+                raise SandboxDied(f"a call could not be made: {error}") from None
+            raise
         finally:
             self.busy -= 1
         self.calls += 1

@@ -43,6 +43,7 @@ async def run_program(
     capture = Capture(limits.output_bytes, lambda: settle(ending, ExecStatus.OUTPUT_LIMIT))
     stdin_fd = _input(program.stdin)
     started = time.perf_counter()
+    slot.ran_out_of_memory()  # what background jobs did before is not this call's
     try:
         runner.send(program.request(), [stdin_fd, *capture.write_ends])
         capture.sent()

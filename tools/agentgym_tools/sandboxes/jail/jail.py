@@ -58,7 +58,6 @@ class Jail:
         self.options = options
         self.groups = groups
         self.landlock = landlock
-        self.closing = False
         self._indices = 0
         self._scratch: str | None = None
         self._leaving: list[SlotGroup] = []
@@ -192,8 +191,10 @@ class Jail:
         request = {"index": index, "user": user, "folder": folder}
         try:
             _answer, fds = await self.control.request(request, [theirs.fileno()])
-        except BaseException:
+        except BaseException as error:
             ours.close()
+            if isinstance(error, OSError):
+                raise SandboxUnavailable(str(error), retryable=True) from None
             raise
         finally:
             theirs.close()
@@ -221,6 +222,10 @@ class Jail:
         _answer, fds = await self.trees.request(request)
         return fds[0]
 
+    def alive(self) -> bool:
+        """Whether its keeper still runs, and with it everything else."""
+        return self._process.poll() is None
+
     def remove_later(self, group: SlotGroup) -> None:
         """Remove a slot's control group as soon as its last process has left."""
         self._leaving.append(group)
@@ -240,7 +245,6 @@ class Jail:
 
     async def aclose(self) -> None:
         """End the jail and everything in it."""
-        self.closing = True
         for channel in (getattr(self, "control", None), getattr(self, "trees", None)):
             if channel is not None:
                 channel.close()

@@ -80,6 +80,7 @@ class Session:
         self._call += 1
         request = self._encode(source)
         self._capture.resume()
+        self._slot.ran_out_of_memory()  # what background jobs did before is not this call's
         self._ending = ending = self._loop.create_future()
         started = time.perf_counter()
         sending = None
@@ -133,7 +134,9 @@ class Session:
             if outcome.get("interrupted"):
                 return ExecResult(ExecStatus.TIMEOUT, None, int(signal.SIGINT), state_kept=True)
             status = ExecStatus.NONZERO if code else ExecStatus.OK
-            if code and self._slot.disk_is_full():
+            if code and self._slot.ran_out_of_memory():
+                status = ExecStatus.OOM
+            elif code and self._slot.disk_is_full():
                 status = ExecStatus.DISK_FULL
             return ExecResult(status, code, state_kept=True)
         if isinstance(outcome, dict):  # it ended: `exit`, a crash, or the kernel's hand

@@ -40,8 +40,9 @@ Outcome = dict[str, Any] | ExecStatus
 class Runner:
     """One runner: where to send calls, and a handle to kill it and all it started."""
 
-    def __init__(self, sock: socket.socket, pid: int, handle: int) -> None:
+    def __init__(self, sock: socket.socket, pid: int, handle: int, *, single: bool) -> None:
         sock.setblocking(False)
+        self._single = single
         self._sock = sock
         self.pid = pid
         self._handle = handle
@@ -82,8 +83,10 @@ class Runner:
             answer = ExecStatus.KILLED
         if self._outcome is not None:
             settle(self._outcome, answer)
+        elif self._single:
+            self.kill()  # its waiting child is gone, and nobody had called: not worth keeping
         else:
-            self._early = answer
+            self._early = answer  # a session that ended; its next call is told
 
     def stop(self, why: ExecStatus) -> None:
         """End the call that runs, with this status."""
@@ -177,11 +180,6 @@ class Slot:
         """The files of the sandbox that is open."""
         return Files(self._work_fd, self._owner)
 
-    @property
-    def work_fd(self) -> int:
-        """The work folder."""
-        return self._work_fd
-
     async def open(self, limits: Limits, base: Path | None = None) -> None:
         """Make fresh files, empty or a base folder's.
 
@@ -248,7 +246,7 @@ class Slot:
             raise
         finally:
             theirs.close()
-        return Runner(ours, answer["pid"], handles[0])
+        return Runner(ours, answer["pid"], handles[0], single=session is None)
 
     async def end(self, runner: Runner) -> Usage:
         """Kill a runner and wait until nothing that it started is left."""

@@ -31,13 +31,15 @@ async def watch(pid: int, limits: Limits, on_excess: Callable[[ExecStatus], None
             on_excess(ExecStatus.OOM)
 
 
-def _tree(pid: int) -> Iterator[int]:
+def _tree(root: int) -> Iterator[int]:
     """A process and all that descend from it. Orphans stay below it."""
-    yield pid
-    with suppress(OSError, ValueError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in (thread / "children").read_text().split():
-                yield from _tree(int(child))
+    waiting = [root]
+    while waiting:
+        pid = waiting.pop()
+        yield pid
+        with suppress(OSError, ValueError):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                waiting += map(int, (thread / "children").read_text().split())
 
 
 def _resident(pid: int) -> int:

@@ -8,6 +8,7 @@ and with it everything in it, and removes the control groups.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -127,12 +128,18 @@ def _show_owner_as(tree: int, info: os.stat_result, owner: int) -> None:
     go_read, go_write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        linux.unshare(linux.CLONE_NEWUSER)
-        os.write(ready_write, b"r")
-        os.read(go_read, 1)
-        os._exit(0)
+        try:
+            linux.unshare(linux.CLONE_NEWUSER)
+            os.write(ready_write, b"r")
+            os.close(go_write)
+            os.read(go_read, 1)
+        finally:
+            os._exit(0)
+    os.close(ready_write)
+    os.close(go_read)
     try:
-        os.read(ready_read, 1)
+        if not os.read(ready_read, 1):
+            raise OSError(errno.ENOSPC, "no user namespace for the base folder's ids")
         map_one_user(pid, (info.st_uid, owner), (info.st_gid, owner))
         namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -140,10 +147,9 @@ def _show_owner_as(tree: int, info: os.stat_result, owner: int) -> None:
         finally:
             os.close(namespace)
     finally:
-        os.write(go_write, b"g")
+        os.close(ready_read)
+        os.close(go_write)  # the child was only there to have the namespace
         os.waitpid(pid, 0)
-        for fd in (ready_read, ready_write, go_read, go_write):
-            os.close(fd)
 
 
 def _bury(settings: Settings, jail_pid: int | None) -> None:

@@ -6,6 +6,7 @@ It is process 1 of the jail, so that its death is everybody's. It never runs the
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -170,11 +171,15 @@ def _preload(settings: Settings) -> Common:
 def _serve(common: Common, control: socket.socket) -> NoReturn:
     while True:
         request, fds = wire.receive(control)
-        pid = _fork_slot(common, request, fds[0])
-        os.close(fds[0])
-        pidfd = os.pidfd_open(pid)
-        wire.send(control, {"n": request["n"], "pid": pid}, [pidfd])
-        os.close(pidfd)
+        answer: dict[str, Any] = {"n": request["n"]}
+        handles: list[int] = []
+        try:
+            handles = [os.pidfd_open(_fork_slot(common, request, fds[0]))]
+        except OSError as error:  # one slot that cannot be must not end all the others
+            answer |= {"error": error.strerror, "errno": error.errno}
+        wire.send(control, answer, handles)
+        for fd in fds + handles:
+            os.close(fd)
         _reap()
 
 
@@ -189,11 +194,15 @@ def _fork_slot(common: Common, request: dict[str, Any], sock_fd: int) -> int:
         slot.run_forever(common, request, sock_fd, ready_write, mapped_read)
     os.close(ready_write)
     os.close(mapped_read)
-    if os.read(ready_read, 1) and common.namespaces:
-        _map_users(common, pid, request["index"])
-    os.write(mapped_write, b"m")
-    os.close(ready_read)
-    os.close(mapped_write)
+    try:
+        if not os.read(ready_read, 1):
+            raise OSError(errno.ENOSPC, "the kernel gave the slot no namespaces")
+        if common.namespaces:
+            _map_users(common, pid, request["index"])
+        os.write(mapped_write, b"m")
+    finally:
+        os.close(ready_read)
+        os.close(mapped_write)
     return pid
 
 
