@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from tools.jails import LIMITS, box, in_namespaces, interrupted, jail, lease, started, wanted_form
 
-from agentgym import ExecStatus, Limits, Sandbox, SandboxDied, SandboxSpec
+from agentgym import ExecStatus, Limits, Sandbox, SandboxDied, SandboxSpec, UsageError
 from agentgym_tools.sandboxes.jail.backend import JailBackend
 from agentgym_tools.sandboxes.jail.cgroups import Groups
 
@@ -324,3 +325,66 @@ asyncio.run(main())
         await asyncio.sleep(0.05)
     assert not Path(f"/proc/{keeper}").exists()
     trainer.stdout.close()
+
+
+async def test_a_waiting_child_that_dies_is_replaced(jail: JailBackend) -> None:
+    box = await lease(jail)
+    assert (await box.run_python("print(1)")).ok
+    assert box._slot is not None  # type: ignore[attr-defined]
+    for runner in children(box._slot.pid):  # type: ignore[attr-defined]
+        for waiting in children(runner):
+            os.kill(waiting, signal.SIGKILL)
+    await asyncio.sleep(0.2)
+    for number in range(3):
+        result = await box.run_python(f"print({number}); raise SystemExit({number})")
+        assert (result.stdout, result.exit_code) == (b"%d\n" % number, number)
+    await box.aclose()
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += map(int, (task / "children").read_text().split())
+    return found
+
+
+@needs_namespaces
+async def test_many_first_callers_probe_once_and_all_are_served() -> None:
+    backend = await started()
+    try:
+        boxes = await asyncio.gather(*(backend.acquire() for _ in range(12)))
+        results = await asyncio.gather(*(box.run_python("print(7)") for box in boxes))
+        assert [result.stdout for result in results] == [b"7\n"] * 12
+    finally:
+        await backend.aclose()
+
+
+async def test_many_callers_survive_the_death_of_the_jail_together() -> None:
+    backend = await started()
+    try:
+        first = await lease(backend)
+        assert backend._jail is not None
+        os.kill(backend._jail._process.pid, signal.SIGKILL)
+        await asyncio.sleep(0.3)
+        boxes = await asyncio.gather(*(lease(backend) for _ in range(6)))
+        results = await asyncio.gather(*(box.run_python("print(7)") for box in boxes))
+        assert [result.stdout for result in results] == [b"7\n"] * 6
+        with pytest.raises(SandboxDied):
+            await first.run_python("1")
+    finally:
+        await backend.aclose()
+
+
+@pytest.mark.parametrize("env", [{"A": 1}, {"A=B": "1"}, {"": "1"}, {"A": "x\0y"}])
+async def test_a_wrong_environment_is_the_callers_mistake(
+    box: Sandbox, env: dict[str, str]
+) -> None:
+    with pytest.raises(UsageError, match="env"):
+        await box.exec(["true"], env=env)
+
+
+@pytest.mark.parametrize("values", [{"memory_mb": 64.5}, {"cpu_s": float("inf")}])
+async def test_limits_that_the_kernel_cannot_hold_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=next(iter(values))):
+        Limits(**values)  # type: ignore[arg-type]

@@ -81,11 +81,30 @@ class Jail:
         groups = Groups.create() if options.use_cgroups else None
         jail = cls(options, groups, _landlock_version() > 0)
         try:
+            jail._refuse_interpreter()
             await jail._start()
-        except BaseException:
+        except BaseException as error:
             await jail.aclose()
+            if isinstance(error, OSError):
+                raise SandboxUnavailable(f"{options.form} form: {error}") from None
             raise
         return jail
+
+    def _refuse_interpreter(self) -> None:
+        """Raise SandboxUnavailable where the sandbox could not reach the interpreter."""
+        prefix = sys.base_prefix
+        in_jail = self.options.form != "landlock"
+        if in_jail and Path(prefix).is_relative_to("/work"):
+            raise SandboxUnavailable(
+                f"the interpreter lies in {prefix}, where the sandbox has its own files; "
+                "use one outside /work, or the docker backend"
+            )
+        closed = _closed_parent(prefix)
+        if not in_jail and os.getuid() == 0 and closed:
+            raise SandboxUnavailable(
+                f"landlock form: its own user cannot enter {closed}, where the interpreter lies; "
+                "use an interpreter that everybody can read, such as the system's"
+            )
 
     async def _start(self) -> None:
         control, control_inside = wire.pair()
@@ -134,19 +153,7 @@ class Jail:
             raise SandboxUnavailable(f"{self.options.form} form: {answer['error']}")
 
     def _settings(self, control_fd: int, trees_fd: int, life_fd: int, trainer_fd: int) -> Settings:
-        prefix = sys.base_prefix
-        in_jail = self.options.form != "landlock"
-        if in_jail and Path(prefix).is_relative_to("/work"):
-            raise SandboxUnavailable(
-                f"the interpreter lies in {prefix}, where the sandbox has its own files; "
-                "use one outside /work, or the docker backend"
-            )
-        closed = _closed_parent(prefix)
-        if not in_jail and os.getuid() == 0 and closed:
-            raise SandboxUnavailable(
-                f"landlock form: its own user cannot enter {closed}, where the interpreter lies; "
-                "use an interpreter that everybody can read, such as the system's"
-            )
+        prefix, in_jail = sys.base_prefix, self.options.form != "landlock"
         if not in_jail:
             self._scratch = tempfile.mkdtemp(prefix="agentgym-jail-")
             os.chmod(self._scratch, 0o711)
