@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tools.jails import LIMITS, box, in_namespaces, jail, lease
+from tools.jails import LIMITS, box, in_namespaces, jail, lease, started
 
 from agentgym import ExecStatus, Sandbox
 from agentgym_tools.sandboxes.jail.backend import JailBackend
@@ -65,11 +65,10 @@ async def test_host_files_cannot_be_read(box: Sandbox, path: str) -> None:
     assert refused(listed) or listed == "[]" or (path == "/root" and "pyenv" in listed), listed
 
 
-async def test_the_trainers_secrets_are_nowhere(
-    jail: JailBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_trainers_secrets_are_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_SECRET_TOKEN", "leak-me-not")
-    box = await lease(jail)
+    backend = await started()  # with the secret in the environment from its start
+    box = await lease(backend)
     code = """
     import glob, os
     text = repr(os.environ)
@@ -81,7 +80,7 @@ async def test_the_trainers_secrets_are_nowhere(
     print('leak-me-not' in text, 'pytest' in text)
     """
     assert await outcome(box, code) == "False False"
-    await box.aclose()
+    await backend.aclose()
 
 
 @pytest.mark.parametrize("session", [None, "s"])
