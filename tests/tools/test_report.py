@@ -1,5 +1,6 @@
 """What the model reads about a call: every byte visible, the end always said, never too long."""
 
+import sys
 import unicodedata
 
 import pytest
@@ -74,6 +75,13 @@ def test_it_says_whether_the_state_survived() -> None:
 )
 def test_nothing_is_hidden(data: bytes, shown: str) -> None:
     assert safe_text(data) == shown
+
+
+def test_every_control_and_format_character_is_escaped() -> None:
+    hidden = [chr(code) for code in range(sys.maxunicode + 1)]
+    hidden = [c for c in hidden if unicodedata.category(c) in ("Cc", "Cf") and c not in "\n\t"]
+    assert len(hidden) > 200
+    assert [c for c in hidden if not safe_text(c).startswith("\\")] == []
 
 
 @given(st.binary(max_size=300), st.integers(2, 80))

@@ -16,6 +16,8 @@ _UNSAFE = re.compile(
     "\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"  # invisible in any font
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
     "\ud800-\udfff"  # undecodable bytes
+    "\u0600-\u0605\u06dd\u070f\u0890-\u0891\u08e2"  # signs that enclose what follows
+    "\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff"  # tags and supplementary variation selectors: whole hidden texts
     "]"
 )
