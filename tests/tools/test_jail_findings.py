@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -65,6 +66,21 @@ print(open('/proc/self/mountinfo').read().count(' /base '))
     with pytest.raises(TimeoutError):
         server.accept()
     server.close()
+
+
+@needs_namespaces
+async def test_walking_the_stack_finds_no_path_of_the_trainers(box: Sandbox) -> None:
+    site = next(path for path in sys.path if path.endswith("-packages"))
+    code = f"""
+import sys
+wanted, frame, found = bytes.fromhex({site.encode().hex()!r}).decode(), sys._getframe(1), []
+while frame:
+    values = [value for value in frame.f_locals.values() if value is not globals()]
+    if any(wanted in repr(value) for value in values): found.append(frame.f_code)
+    frame = frame.f_back
+print(found)
+"""
+    assert (await box.run_python(code)).stdout == b"[]\n"
 
 
 async def test_limits_of_other_processes_cannot_be_changed(box: Sandbox) -> None:
@@ -293,7 +309,6 @@ socket.socketpair()
 @needs_namespaces
 async def test_a_trainer_that_forked_still_takes_its_jail_along() -> None:
     import subprocess
-    import sys
 
     code = """
 import asyncio, os, time

@@ -32,26 +32,27 @@ def main(settings_fd: int) -> None:
     # A service manager stops all processes of a service at once; we end after the trainer.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with open(settings_fd) as file:
-        settings = Settings.from_json(file.read())
-    if settings.form == "landlock":
+        # In a list, and under no other name: the jail's first process takes it out, so that no
+        # frame that the model's code could walk to still has it.
+        held = [Settings.from_json(file.read())]
+    if held[0].form == "landlock":
         linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)  # what the jail leaves comes to us
-    control = socket.socket(fileno=settings.control_fd)
-    trees = socket.socket(fileno=settings.trees_fd)
+    control = socket.socket(fileno=held[0].control_fd)
+    trees = socket.socket(fileno=held[0].trees_fd)
     jail_pid: int | None = None
     try:
         try:
-            handed_over = [settings]
-            jail_pid = _start(settings.form, handed_over, control)
+            jail_pid = _start(held[0].form, held, control)
         except OSError as error:
-            wire.send(control, {"error": f"{error.strerror} ({_DOING[settings.form]})"})
+            wire.send(control, {"error": f"{error.strerror} ({_DOING[held[0].form]})"})
             return
         control.close()
-        _serve(settings, trees, jail_pid)
+        _serve(held[0], trees, jail_pid)
     finally:
-        _bury(settings, jail_pid)
+        _bury(held[0], jail_pid)
 
 
-def _start(form: Form, handed_over: list[Settings], control: socket.socket) -> int:
+def _start(form: Form, held: list[Settings], control: socket.socket) -> int:
     """Fork the jail's first process; in it, never return."""
     flags = linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWNET
     flags |= linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
@@ -66,7 +67,7 @@ def _start(form: Form, handed_over: list[Settings], control: socket.socket) -> i
         linux.prctl(linux.PR_SET_DUMPABLE, 1)
     pid = os.fork() if form == "landlock" else linux.clone(flags)
     if pid == 0:
-        zygote.run_forever(handed_over, control)
+        zygote.run_forever(held, control)
     return pid
 
 

@@ -108,7 +108,6 @@ class Slot:
         """Fresh, empty files, or a base folder's; the answer carries the work folder."""
         self._end_all()
         self._clear()
-        how = "copied"
         self.has_base = bool(fds)
         if self.in_jail:
             size = f"size={request['disk_mb']}m,nr_inodes={request['inodes']},mode=700"
@@ -117,14 +116,14 @@ class Slot:
         for name, _target in _PARTS:
             self._make_folder(name, 0o1777 if name != "work" else 0o755)
         if fds:
-            how = self._lay_over(fds[0])
+            self._lay_over(fds[0])
         elif request.get("base"):
             self._copy(request["base"])
         if self.in_jail:
             for name, target in _PARTS:
                 linux.mount(f"{BOX}/{name}", target, "", linux.MS_BIND)
         work = os.open(self.work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return {"base": how}, [work]
+        return {}, [work]
 
     @property
     def work(self) -> str:
@@ -137,7 +136,7 @@ class Slot:
         os.chown(path, self.user, self.user)
         os.chmod(path, mode)
 
-    def _lay_over(self, tree: int) -> str:
+    def _lay_over(self, tree: int) -> None:
         """Show a base folder in /work, with all changes going to this sandbox's own files."""
         linux.attach_tree(tree, "/base")
         for name in ("changes", "scratch"):
@@ -149,11 +148,9 @@ class Slot:
             os.removexattr(f"{BOX}/changes", _TRIAL)
             linux.mount("box", f"{BOX}/work", "overlay", linux.MS_NOSUID | linux.MS_NODEV, layers)
             os.chown(f"{BOX}/work", self.user, self.user)
-            return "overlay"
         except OSError:
             self.has_base = False
             self._copy("/base")
-            return "copied"
         finally:
             linux.umount("/base")  # the overlay has its own hold on it; nobody else may
 

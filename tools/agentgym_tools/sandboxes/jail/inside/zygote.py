@@ -33,9 +33,9 @@ SITE = "/opt/site-packages"
 _BUILD_AT = ("/sys", "/mnt", "/media", "/srv")
 
 
-def run_forever(handed_over: list[Settings], control: socket.socket) -> NoReturn:
+def run_forever(held: list[Settings], control: socket.socket) -> NoReturn:
     """Set up, then answer requests for slots. Never returns."""
-    settings = handed_over.pop()  # no frame below us keeps it, where the model's code could look
+    settings = held.pop()  # the keeper's frame, which is below ours, must not keep it
     code = 1
     try:
         if settings.form == "landlock":
@@ -157,7 +157,7 @@ def _preload(settings: Settings) -> Common:
     return Common(
         form=settings.form,
         landlock=settings.landlock,
-        readable=settings.readable,
+        readable=[] if namespaces else settings.readable,
         site_paths=site_paths,
         python_folder=settings.python_folder,
         filter=seccomp.build(
