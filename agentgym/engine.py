@@ -14,8 +14,9 @@ class Sampling:
     """How to sample one turn.
 
     ``temperature`` 0 is greedy. ``top_k`` 0 and ``top_p`` 1 switch those filters off.
-    ``max_tokens`` counts sampled tokens. Sampling ends after any of ``stop_ids``, which is kept.
-    ``seed`` makes the turn reproducible, whatever else is in the batch.
+    ``max_tokens`` counts sampled tokens. Sampling ends after any of ``stop_ids``, or after the
+    token that completes any of the ``stop`` strings; what stopped it is kept. ``seed`` makes the
+    turn reproducible, whatever else is in the batch.
     """
 
     temperature: float = 1.0
@@ -24,6 +25,7 @@ class Sampling:
     max_tokens: int = 256
     stop_ids: tuple[int, ...] = ()
     seed: int = 0
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Generation:
     """What was sampled, with the log-probability of each token under the sampled distribution.
 
     ``finish_reason`` is ``stop`` after a stop id, ``length`` when cut, ``abort`` when the engine
-    gave the call up half-way. ``version`` is the policy version that sampled these tokens.
+    gave the call up half-way. ``version`` is the policy version that sampled the last of these
+    tokens; ``versions`` are those of each token, where the weights changed in between.
     ``prefilled_tokens`` are the prompt tokens that had to be computed, those cached left out;
     ``None`` where the engine does not know.
     """
@@ -41,6 +44,12 @@ class Generation:
     finish_reason: FinishReason
     version: int
     prefilled_tokens: int | None = None
+    versions: tuple[int, ...] = ()
+
+    @property
+    def token_versions(self) -> tuple[int, ...]:
+        """The policy version that sampled each token."""
+        return self.versions or (self.version,) * len(self.token_ids)
 
 
 @runtime_checkable
@@ -60,11 +69,24 @@ class Engine(Protocol):
     async def release(self, request_id: str) -> None:
         """Forget the conversation's cached state; its id may be used again."""
 
-    async def pause(self, *, timeout_s: float) -> None:
-        """Hold new work and wait until nothing runs."""
+    async def abort(self, request_id: str) -> None:
+        """End the conversation's call now: it returns what was sampled so far, as ``abort``."""
+
+    async def pause(self, *, timeout_s: float, drain: bool = True) -> None:
+        """Hold new work, and wait until nothing is computed.
+
+        Args:
+            drain: Let running calls end. Otherwise they are held between two tokens, and go on
+                after :meth:`resume`, with whatever weights there are then.
+        """
 
     async def update_weights(self, source: Any, version: int, *, timeout_s: float) -> None:
-        """Take the weights from ``source`` and number them ``version``."""
+        """Number the weights ``version``, and forget what was cached under older ones.
+
+        Args:
+            source: Where to take them from: a model, or its state dict by parameter name; ``None``
+                where the engine computes with the learner's own.
+        """
 
     async def resume(self) -> None:
         """Take work again after :meth:`pause`."""

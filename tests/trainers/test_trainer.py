@@ -204,7 +204,7 @@ async def test_every_metric_is_documented(policy_folder: Path, tmp_path: Path) -
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
     families = ("reward/", "ending/", "env_error/", "test/components/", "test/endings/")
     raw = {name for line in read_metrics(tmp_path / "run") for name in line if name != "step"}
-    names = {re.sub(r"turn\d", "turnK", name) for name in raw}
+    names = {re.sub(r"(turn|lag)\d", r"\1K", name) for name in raw}
     assert lines
     missing = [n for n in names if f"`{n}`" not in text and not n.startswith(families)]
     assert missing == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agentgym import Engine, Episode, Sampling, Task
@@ -13,16 +13,22 @@ from agentgym_trainers.env_pool import EnvPool
 from agentgym_trainers.limits import RolloutLimits
 from agentgym_trainers.renderer import Renderer
 from agentgym_trainers.rollout import run_episode, turn_seed
+from agentgym_trainers.timeline import Timeline
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Episodes of one task and one seed. ``failed`` holds what environment errors ended."""
+    """Episodes of one task and one seed.
+
+    ``members`` says which copy each of ``episodes`` is. ``failed`` holds what environment errors
+    ended, the tries that were played again among them.
+    """
 
     id: str
     task: Task
     episodes: tuple[Episode, ...]
     failed: tuple[Episode, ...]
+    members: tuple[int, ...] = ()
 
 
 def rollout_limits(config: RolloutConfig) -> RolloutLimits:
@@ -53,6 +59,7 @@ class Collector:
         limits: RolloutLimits,
         refills: int,
         context: ContextSettings | None = None,
+        timeline: Timeline | None = None,
     ) -> None:
         self._pool = pool
         self._engine = engine
@@ -61,6 +68,7 @@ class Collector:
         self._limits = limits
         self._refills = refills
         self._context = context or ContextSettings()
+        self._timeline = timeline or Timeline()
 
     async def collect(self, tasks: Sequence[Task], group_size: int, *, name: str) -> list[Group]:
         """One group per task, all at once, in the tasks' order.
@@ -68,21 +76,47 @@ class Collector:
         Args:
             name: Distinguishes this call from all others of the run; ids and seeds follow from it.
         """
-        await self._pool.prepare(len(tasks) * group_size)
+        await self.prepare(len(tasks) * group_size)
         plays = [
-            self._group(task, group_size, f"{name}.{number}") for number, task in enumerate(tasks)
+            self.play(task, group_size, f"{name}.{number}") for number, task in enumerate(tasks)
         ]
         return list(await asyncio.gather(*plays))
 
-    async def _group(self, task: Task, size: int, group_id: str) -> Group:
-        played = await asyncio.gather(
-            *(self._member(task, group_id, f"{group_id}.{member}") for member in range(size))
-        )
-        episodes = [one for tries in played for one in tries]
-        good = tuple(one for one in episodes if not one.ending.masked)
-        return Group(group_id, task, good, tuple(one for one in episodes if one.ending.masked))
+    async def prepare(self, episodes: int) -> None:
+        """Make the environments for so many episodes at once."""
+        await self._pool.prepare(episodes)
 
-    async def _member(self, task: Task, group_id: str, episode_id: str) -> list[Episode]:
+    async def play(
+        self, task: Task, size: int, group_id: str, *, finished: Callable[[], None] = lambda: None
+    ) -> Group:
+        """Play one group.
+
+        Args:
+            finished: Called after each member.
+        """
+        played = await asyncio.gather(
+            *(
+                self._member(task, group_id, f"{group_id}.{member}", finished)
+                for member in range(size)
+            )
+        )
+        good = [
+            (member, one)
+            for member, tries in enumerate(played)
+            for one in tries
+            if not one.ending.masked
+        ]
+        return Group(
+            group_id,
+            task,
+            tuple(one for _, one in good),
+            tuple(one for tries in played for one in tries if one.ending.masked),
+            tuple(member for member, _ in good),
+        )
+
+    async def _member(
+        self, task: Task, group_id: str, episode_id: str, finished: Callable[[], None]
+    ) -> list[Episode]:
         """The tries of one member: the last is good, unless all failed."""
         tries: list[Episode] = []
         seed = turn_seed(self._sampling.seed, group_id, 0) % 2**31
@@ -99,8 +133,10 @@ class Collector:
                     group_id=group_id,
                     limits=self._limits,
                     context=make_context(self._context, self._limits),
+                    timeline=self._timeline,
                 )
             if episode.ending.masked:
                 await self._pool.discard(env)
             tries.append(episode)
+        finished()
         return tries

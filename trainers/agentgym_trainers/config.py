@@ -55,6 +55,16 @@ class RolloutConfig(Section):
     context: ContextSettings = ContextSettings()
 
 
+class EngineConfig(Section):
+    """What generates."""
+
+    name: str = Field("hf", description="Engine plugin; hf: transformers, in process.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments of the engine (docs/engines.md)."
+    )
+    update_s: float = Field(60, gt=0, description="Wall seconds of taking new weights.")
+
+
 class OptimizerConfig(Section):
     """AdamW and its schedule."""
 
@@ -121,6 +131,30 @@ class TrainConfig(Section):
     groups: int = Field(16, ge=1, description="Tasks per step.")
     group_size: int = Field(8, ge=2, description="Episodes per task: same task, same seed.")
     minibatches: int = Field(1, ge=1, description="Optimiser steps per round.")
+    staleness: int = Field(
+        0,
+        ge=0,
+        description="Updates that episodes may lag behind the weights they train; above 0 they are"
+        " played while the learner works.",
+    )
+    drain: bool = Field(
+        False,
+        description="New weights wait for the calls that run; false: those go on with the new.",
+    )
+    dynamic_sampling: bool = Field(
+        False, description="Play others in place of groups whose returns are all the same (DAPO)."
+    )
+    spare_groups: int | None = Field(
+        None,
+        ge=0,
+        description="Groups of a step played in place of rejected ones; null: as many as groups.",
+    )
+    watchdog_s: float = Field(
+        300, gt=0, description="Seconds without news until the log says what is waited for."
+    )
+    trace: bool = Field(
+        False, description="Leave trace.json: who waited for whom, for chrome://tracing."
+    )
     algorithm: Annotated[Algorithm, BeforeValidator(expand), AfterValidator(check)] = Algorithm()
     critic: CriticConfig = CriticConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -198,6 +232,7 @@ class RunConfig(Section):
     resume: bool = Field(False, description="Go on from the newest checkpoint of run_dir.")
     lora: LoraConfig | None = Field(None, description="Train adapters only; needs agentgym[lora].")
     env: EnvConfig = EnvConfig()
+    engine: EngineConfig = EngineConfig()
     rollout: RolloutConfig = RolloutConfig()
     train: TrainConfig = TrainConfig()
     sft: SftConfig = SftConfig()

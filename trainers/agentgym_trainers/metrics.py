@@ -9,18 +9,19 @@ import numpy as np
 
 from agentgym import Ending
 from agentgym_trainers.batch import Batch
-from agentgym_trainers.collector import Group
 from agentgym_trainers.rollout import error_of
+from agentgym_trainers.rollouts import Round
 from agentgym_trainers.rows import Rows, micro_batches
 
 _TURNS = 4
 """Turns whose advantages are logged: later ones are rare, and each has two metrics."""
 
 
-def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
+def rollout_metrics(round_: Round, batch: Batch) -> dict[str, float]:
     """Means over episodes (never over rows) of one round."""
+    groups = round_.groups
     episodes = [episode for group in groups for episode in group.episodes]
-    failed = [episode for group in groups for episode in group.failed]
+    failed = [one for group in (*groups, *round_.rejected) for one in group.failed]
     count = max(len(episodes), 1)
     turns = [turn for episode in episodes for turn in episode.turns]
     kinds = Counter(turn.kind for turn in turns)
@@ -43,6 +44,7 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
         "groups/trained": float(len(groups) - batch.dropped.constant - batch.dropped.short),
         "groups/constant": float(batch.dropped.constant),
         "groups/short": float(batch.dropped.short),
+        "groups/rejected": float(len(round_.rejected)),
         "episodes/overlong_masked": float(batch.dropped.overlong),
         "env_errors": float(len(failed)),
         "time/env_s": sum(one.get("env_s", 0.0) for one in answered),
@@ -59,6 +61,23 @@ def rollout_metrics(groups: Sequence[Group], batch: Batch) -> dict[str, float]:
     for kind, number in sorted(Counter(error_of(episode) for episode in failed).items()):
         metrics[f"env_error/{kind}"] = float(number)
     return metrics
+
+
+def staleness_metrics(round_: Round, version: int) -> dict[str, float]:
+    """How many updates ago tokens were sampled, as shares; ``version`` updates into the run."""
+    segments = [
+        segment for group in round_.groups for one in group.episodes for segment in one.segments
+    ]
+    sampled = [segment.versions[segment.mask] for segment in segments]
+    lags = version - np.concatenate(sampled) if sampled else np.zeros(0, np.int64)
+    if not len(lags):
+        return {"staleness/mean": 0.0, "staleness/max": 0.0}
+    shares = np.bincount(np.maximum(lags, 0)) / len(lags)
+    return {
+        "staleness/mean": float(lags.mean()),
+        "staleness/max": float(lags.max()),
+        **{f"staleness/lag{lag}": float(share) for lag, share in enumerate(shares)},
+    }
 
 
 def batch_metrics(batch: Batch, *, padded_to: int | None) -> dict[str, float]:

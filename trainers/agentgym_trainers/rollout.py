@@ -35,6 +35,7 @@ from agentgym_trainers.context import (
 from agentgym_trainers.limits import RolloutLimits
 from agentgym_trainers.renderer import Prompt, Renderer
 from agentgym_trainers.segment_writer import SegmentWriter
+from agentgym_trainers.timeline import Timeline
 
 __all__ = ["RolloutLimits", "error_of", "run_episode", "turn_seed"]
 
@@ -51,6 +52,7 @@ async def run_episode(
     group_id: str = "group",
     limits: RolloutLimits | None = None,
     context: ContextManager | None = None,
+    timeline: Timeline | None = None,
 ) -> Episode:
     """Play one episode to its end.
 
@@ -65,6 +67,7 @@ async def run_episode(
         task: A task or its key; drawn by ``seed`` when not given.
         context: What happens when the context is full; by default the episode ends. Made for this
             episode alone, with the same ``limits``; closed at its end.
+        timeline: Told when the engine and the environment work.
 
     Raises:
         UsageError, PluginError: The caller's mistake, which no refill can mend.
@@ -72,7 +75,8 @@ async def run_episode(
     limits = limits or RolloutLimits()
     context = context or make_context(ContextSettings(), limits)
     require_told(context, renderer)
-    player = _Player(env, engine, renderer, sampling, limits, context, episode_id)
+    timeline = timeline or Timeline()
+    player = _Player(env, engine, renderer, sampling, limits, context, episode_id, timeline)
     try:
         async with asyncio.timeout(limits.episode_s) as clock:
             ending = await player.play(task, seed)
@@ -116,6 +120,7 @@ class _Player:
     limits: RolloutLimits
     context: ContextManager
     episode_id: str
+    timeline: Timeline
     segments: list[SegmentWriter] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     opening: StepResult | None = None
@@ -123,7 +128,8 @@ class _Player:
 
     async def play(self, task: Task | str | None, seed: int) -> Ending:
         """Take turns until something ends."""
-        self.opening = await self.env.begin(seed=seed, task=task)
+        with self.timeline.span("environments", "reset", lane=self.episode_id):
+            self.opening = await self.env.begin(seed=seed, task=task)
         self.context.open(self.env, self.renderer, self.opening.messages)
         while True:
             request = self.context.next()
@@ -140,8 +146,7 @@ class _Player:
             kind, action = self._record(generation, request)
             if action.finish_reason == "length" and max_tokens == room:
                 return tightest
-            asked = self.env.advance if kind == "act" else self.context.answer
-            result = await asked(action)
+            result = await self._ask(kind, action)
             timed = {**result.telemetry, "generate_s": generate_s}
             self.turns[-1] = replace(self.turns[-1], result=replace(result, telemetry=timed))
             if result.ending is not None:
@@ -170,15 +175,25 @@ class _Player:
             seed=turn_seed(self.sampling.seed, self.episode_id, len(self.turns)),
         )
         started = time.perf_counter()
-        generation = await self.engine.generate(
-            prompt.token_ids,
-            sampling,
-            request_id=self.episode_id,
-            timeout_s=self.limits.generate_s,
-        )
+        with self.timeline.span("engine", "generate", lane=self.episode_id):
+            generation = await self.engine.generate(
+                prompt.token_ids,
+                sampling,
+                request_id=self.episode_id,
+                timeout_s=self.limits.generate_s,
+            )
+        if generation.finish_reason == "abort":
+            raise EnvError("engine_aborted", "the engine gave the call up")
         if generation.prefilled_tokens is not None:
             self.prefilled.append(generation.prefilled_tokens)
         return generation, time.perf_counter() - started
+
+    async def _ask(self, kind: TurnKind, action: Action) -> StepResult:
+        """The answer of whom the turn was meant for."""
+        if kind != "act":
+            return await self.context.answer(action)
+        with self.timeline.span("environments", "step", lane=self.episode_id):
+            return await self.env.advance(action)
 
     def _record(self, generation: Generation, request: Request) -> tuple[TurnKind, Action]:
         """Write the turn down before anybody answers it, so that no sampled token is lost."""

@@ -35,7 +35,7 @@ class SegmentWriter:
         self.mask += [True] * count
         self.turn_ids += [turn] * count
         self.logprobs += generation.logprobs
-        self.versions += [generation.version] * count
+        self.versions += generation.token_versions
         return start, start + count
 
     def segment(self) -> Segment:

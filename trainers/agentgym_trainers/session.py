@@ -9,14 +9,18 @@ from dataclasses import dataclass
 
 import torch
 
-from agentgym import Sampling, TaskSet
+from agentgym import Engine, Sampling, TaskSet
 from agentgym_trainers.collector import Collector, rollout_limits
 from agentgym_trainers.config import RunConfig
 from agentgym_trainers.context import ContextSettings, require_fit, tools_told
-from agentgym_trainers.engines.hf import HFEngine
+from agentgym_trainers.engines.opening import open_engine
+from agentgym_trainers.engines.settings import EngineSettings
 from agentgym_trainers.env_pool import EnvPool
 from agentgym_trainers.policy import Policy
 from agentgym_trainers.renderer import Renderer
+from agentgym_trainers.timeline import Timeline
+
+_TRACED_SPANS = 200_000
 
 
 @dataclass(slots=True)
@@ -25,7 +29,8 @@ class Session:
 
     config: RunConfig
     policy: Policy
-    engine: HFEngine
+    engine: Engine
+    timeline: Timeline
     _pools: dict[str, EnvPool]
 
     def pool(self, split: str) -> EnvPool:
@@ -71,6 +76,7 @@ class Session:
             limits=limits,
             refills=rollout.refills,
             context=rollout.context,
+            timeline=self.timeline,
         )
 
 
@@ -78,14 +84,25 @@ class Session:
 async def open_session(config: RunConfig, policy: Policy) -> AsyncIterator[Session]:
     """Start the engine; stop it and close all environments at the end."""
     torch.manual_seed(config.seed)
-    engine = HFEngine(
-        policy.model,
-        max_rows=config.rollout.concurrency,
-        compute_dtype=policy.compute_dtype,
+    engine = await open_engine(
+        config.engine.name, config.engine.options, policy, engine_settings(config)
     )
-    session = Session(config, policy, engine, {})
+    timeline = Timeline(keep=_TRACED_SPANS if config.train.trace else 0)
+    session = Session(config, policy, engine, timeline, {})
     try:
         yield session
     finally:
         await engine.aclose()
         await asyncio.gather(*(pool.aclose() for pool in session._pools.values()))
+
+
+def engine_settings(config: RunConfig) -> EngineSettings:
+    """What a run's configuration says of its engine."""
+    longest = max(config.rollout.context_tokens, config.evaluation_rollout.context_tokens)
+    return EngineSettings(
+        concurrency=config.rollout.concurrency,
+        context_tokens=longest,
+        own_weights=config.train.staleness > 0,
+        seed=config.seed,
+        folder=config.run_dir / "engine" if config.run_dir else None,
+    )

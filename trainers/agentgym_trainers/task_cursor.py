@@ -24,11 +24,12 @@ class TaskCursor:
 
     def take(self, count: int) -> list[Task]:
         """The next ``count`` tasks."""
-        taken = [self._at(self.position + offset) for offset in range(count)]
+        taken = [self.at(self.position + offset) for offset in range(count)]
         self.position += count
         return taken
 
-    def _at(self, position: int) -> Task:
+    def at(self, position: int) -> Task:
+        """The task of a position, whatever was taken before."""
         if self._tasks.is_infinite:
             return self._tasks.sample(np.random.default_rng((self._seed, position)))
         epoch, index = divmod(position, len(self._tasks))

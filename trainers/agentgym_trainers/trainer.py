@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 from agentgym_trainers.batch import Batch, make_batch
 from agentgym_trainers.checkpoint import save_checkpoint
-from agentgym_trainers.collector import Collector, Group
+from agentgym_trainers.collector import Group
 from agentgym_trainers.config import RunConfig
 from agentgym_trainers.evaluate import choose_tasks, evaluate
 from agentgym_trainers.experience import gather
 from agentgym_trainers.judges import Judges, make_judges
 from agentgym_trainers.learner import Learner, OptimizerSettings
-from agentgym_trainers.metrics import batch_metrics, per_token, rollout_metrics
+from agentgym_trainers.ledger import Ledger
+from agentgym_trainers.metrics import (
+    batch_metrics,
+    per_token,
+    rollout_metrics,
+    staleness_metrics,
+)
 from agentgym_trainers.objective import Objective
+from agentgym_trainers.rollouts import RolloutPlan, Rollouts, Round
 from agentgym_trainers.run_folder import RunFolder
 from agentgym_trainers.session import Session
+from agentgym_trainers.step_clock import StepClock
 from agentgym_trainers.task_cursor import TaskCursor
+from agentgym_trainers.uninterrupted import uninterrupted
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -31,42 +41,62 @@ class Trainer:
     config: RunConfig
     session: Session
     run: RunFolder
-    collector: Collector
+    rollouts: Rollouts
     learner: Learner
     judges: Judges
-    cursor: TaskCursor
     step: int = 0
+    _thread: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="learner")
+    )
 
     async def train(self, report: Report, stop_requested: Callable[[], bool]) -> None:
         """Run to ``train.steps``, or until a stop is requested; a checkpoint is left either way."""
-        config, settings = self.config, self.config.train
-        while self.step < settings.steps and not stop_requested():
-            started = time.perf_counter()
-            busy = self.session.engine.busy_s
-            tasks = self.cursor.take(settings.groups)
-            groups = await self.collector.collect(
-                tasks, settings.group_size, name=f"train{self.step}"
-            )
-            collected = time.perf_counter()
-            await self.judges.ask(self.session.engine, self.step)
-            batch, updates = self.update(groups)
-            self.step += 1
-            await self.session.engine.update_weights(None, self.step, timeout_s=60)
-            timing = {
-                "time/rollout_s": collected - started,
-                "time/generate_s": self.session.engine.busy_s - busy,
-                "time/update_s": time.perf_counter() - collected,
-            }
-            metrics = {**rollout_metrics(groups, batch), **updates, **timing}
-            if config.eval.every and self.step % config.eval.every == 0:
-                metrics |= await self.look()
-            metrics["time/step_s"] = time.perf_counter() - started
-            self.run.save_episodes(f"step-{self.step:06d}", [e for g in groups for e in g.episodes])
-            self.run.log(self.step, metrics)
-            report(self.step, metrics)
-            if config.checkpoint.every and self.step % config.checkpoint.every == 0:
-                self.save()
+        config, timeline = self.config, self.session.timeline
+        try:
+            while self.step < config.train.steps and not stop_requested():
+                clock = StepClock(timeline)
+                round_ = await self.rollouts.take()
+                clock.collected()
+                metrics = await uninterrupted(self.learn(round_)) | clock.metrics()
+                if config.eval.every and self.step % config.eval.every == 0:
+                    metrics |= await self.look()
+                metrics["time/step_s"] = clock.seconds
+                played = [one for group in round_.groups for one in group.episodes]
+                self.run.save_episodes(f"step-{self.step:06d}", played)
+                self.run.log(self.step, metrics)
+                report(self.step, metrics)
+                if config.checkpoint.every and self.step % config.checkpoint.every == 0:
+                    self.save()
+        finally:
+            await self.rollouts.aclose()
+            if config.train.trace:
+                timeline.save(self.run.path / "trace.json")
         self.save()
+
+    async def learn(self, round_: Round) -> dict[str, float]:
+        """One update from one round, and its weights to the engine; metrics."""
+        await self.judges.ask(self.session.engine, self.step)
+        with self.session.timeline.span("learner", "update"):
+            loop = asyncio.get_running_loop()
+            batch, updates = await loop.run_in_executor(self._thread, self.update, round_.groups)
+        metrics = rollout_metrics(round_, batch) | staleness_metrics(round_, self.step)
+        self.step += 1
+        await self.publish()
+        self.rollouts.settle(round_, {episode.id for episode in batch.episodes})
+        self.rollouts.advance(self.step)
+        return {**metrics, **updates}
+
+    async def publish(self) -> None:
+        """Give the engine the weights of this step."""
+        engine, settings = self.session.engine, self.config
+        with self.session.timeline.span("learner", "publish"):
+            await engine.pause(timeout_s=settings.rollout.generate_s, drain=settings.train.drain)
+            try:
+                await engine.update_weights(
+                    self.session.policy.model, self.step, timeout_s=settings.engine.update_s
+                )
+            finally:
+                await engine.resume()
 
     def update(self, groups: Sequence[Group]) -> tuple[Batch, dict[str, float]]:
         """Credit, and the optimiser steps of one round; none when nothing has a gradient."""
@@ -107,7 +137,7 @@ class Trainer:
         state = {
             "learner": self.learner.state_dict(),
             "judges": self.judges.state_dict(),
-            "cursor": self.cursor.position,
+            "ledger": self.rollouts.ledger.state_dict(),
         }
         keep = self.config.checkpoint.keep
         save_checkpoint(self.run.checkpoints, self.step, self.session.policy, state, keep=keep)
@@ -134,14 +164,41 @@ async def make_trainer(
     )
     renderer = await session.renderer("train")
     judges = make_judges(config, session.policy, renderer, packed=learner.packed)
-    cursor = TaskCursor(await session.tasks("train"), seed=config.seed)
+    ledger = Ledger(config.train.group_size)
     if state is not None:
         learner.load_state_dict(state["learner"])
         judges.load_state_dict(state.get("judges", {}))  # older runs had none
-        cursor.position = state["cursor"]
-        await session.engine.update_weights(None, step, timeout_s=60)
-    collector = await session.collector("train", temperature=config.rollout.temperature)
-    return Trainer(config, session, run, collector, learner, judges, cursor, step)
+        if "ledger" in state:
+            ledger.load_state_dict(state["ledger"])
+        else:  # older runs counted groups
+            ledger = Ledger.all_trained(state["cursor"], config.train.group_size)
+    rollouts = Rollouts(
+        await session.collector("train", temperature=config.rollout.temperature),
+        TaskCursor(await session.tasks("train"), seed=config.seed),
+        ledger,
+        rollout_plan(config),
+        version=step,
+        timeline=session.timeline,
+    )
+    trainer = Trainer(config, session, run, rollouts, learner, judges, step)
+    if step:
+        await trainer.publish()
+    return trainer
+
+
+def rollout_plan(config: RunConfig) -> RolloutPlan:
+    """How much is played ahead of the learner."""
+    settings = config.train
+    return RolloutPlan(
+        groups=settings.groups,
+        group_size=settings.group_size,
+        rounds=settings.steps,
+        staleness=settings.staleness,
+        concurrency=config.rollout.concurrency,
+        distinct=settings.dynamic_sampling,
+        spare=settings.groups if settings.spare_groups is None else settings.spare_groups,
+        watchdog_s=settings.watchdog_s,
+    )
 
 
 def optimizer_settings(config: Any, total_steps: int) -> OptimizerSettings:

@@ -59,7 +59,10 @@ class ScriptedEngine:
     async def release(self, request_id: str) -> None:
         """Nothing is kept."""
 
-    async def pause(self, *, timeout_s: float) -> None:
+    async def abort(self, request_id: str) -> None:
+        """A reply comes whole."""
+
+    async def pause(self, *, timeout_s: float, drain: bool = True) -> None:
         """Nothing runs."""
 
     async def update_weights(self, source: Any, version: int, *, timeout_s: float) -> None:
