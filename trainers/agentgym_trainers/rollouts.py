@@ -113,6 +113,7 @@ class Rollouts:
         self._spare = plan.spare
         self._lost = 0
         self._open = False
+        self._learning = False
         self._changed = asyncio.Event()
 
     async def take(self) -> Round:
@@ -132,6 +133,7 @@ class Rollouts:
         groups = tuple(self._done.pop(number) for number in chosen)
         rejected, self._rejected = tuple(self._rejected), []
         self._spare, self._lost = self._plan.spare, 0
+        self._learning = True
         return Round(groups, tuple(chosen), rejected)
 
     def settle(self, round_: Round, trained: set[str]) -> None:
@@ -145,6 +147,7 @@ class Rollouts:
     def advance(self, version: int) -> None:
         """The engine has the weights of this version; more may be begun."""
         self.version = version
+        self._learning = False
         if self._open:
             self._begin()
 
@@ -178,7 +181,7 @@ class Rollouts:
             staleness=min(plan.staleness, plan.rounds - self.version - 1),
             version=self.version,
             batch=batch,
-            accepted=self.version * batch + kept + over,
+            accepted=(self.version + self._learning) * batch + kept + over,
         )
 
     async def _play(self, number: int) -> Group:
