@@ -14,7 +14,7 @@ SEED   ?= 0
 
 BENCH  := .bench
 
-.PHONY: help train test lint engine search-tiny swe-tasks bench-environments bench-learner bench-remote bench-sandbox bench-code clean check-python
+.PHONY: help train test lint packages search-tiny swe-tasks bench-environments bench-learner bench-remote bench-sandbox bench-code clean check-python
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -55,16 +55,18 @@ swe-tasks: $(VENV)/.dev
 	$(BIN)/agentgym tasks try-swe
 
 # One thread for each of the two processes: small models wait for each other's threads otherwise.
-test: lint engine
+test: lint packages
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
-# The docker backend is tested on a real engine that the tests start themselves. Without root or
-# apt-get those tests are skipped, with the reason.
-engine:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v dockerd >/dev/null; then \
-	  (apt-get install -y -qq docker.io busybox-static || \
-	    (apt-get update -qq && apt-get install -y -qq docker.io busybox-static)) \
-	  >/dev/null 2>&1 || echo "docker.io could not be installed; the docker tests will be skipped"; fi
+# The docker backend is tested on a real engine that the tests start themselves, the web
+# environments in a real browser, and on Python's documentation. Without root or apt-get those tests
+# are skipped, with the reason.
+APT := docker.io busybox-static chromium python3-doc
+packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	   ! dpkg -s $(APT) >/dev/null 2>&1; then \
+	  (apt-get install -y -qq $(APT) || (apt-get update -qq && apt-get install -y -qq $(APT))) \
+	  >/dev/null 2>&1 || echo "not installed: $(APT); the tests that need them will be skipped"; fi
 
 $(BENCH)/%/bin/python:
 	$(PYTHON) -m venv $(BENCH)/$*
