@@ -217,6 +217,9 @@ class CheckpointConfig(Section):
 
     every: int = Field(20, ge=0, description="Training steps between checkpoints; 0: only the end.")
     keep: int = Field(2, ge=1, description="Newest checkpoints kept.")
+    best: bool = Field(
+        True, description="Keep the best by `val` too, and link checkpoints/best to it."
+    )
 
 
 class RunConfig(Section):
