@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from agentgym.errors import ConfigError
-from agentgym_trainers.algorithms import Algorithm, check, expand
+from agentgym_trainers.algorithms import Algorithm, check, check_stale, expand
 from agentgym_trainers.context.settings import ContextSettings, check_context, inherit_context
 from agentgym_trainers.section import Section
 
@@ -158,6 +158,12 @@ class TrainConfig(Section):
     algorithm: Annotated[Algorithm, BeforeValidator(expand), AfterValidator(check)] = Algorithm()
     critic: CriticConfig = CriticConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _check_staleness(self) -> TrainConfig:
+        if self.staleness:
+            check_stale(self.algorithm)
+        return self
 
 
 class ScratchConfig(Section):

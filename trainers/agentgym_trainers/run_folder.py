@@ -45,6 +45,7 @@ class RunFolder:
             (path / part).mkdir(parents=True, exist_ok=True)
         if not exists:  # the configuration comes last: with it, there is a run
             RecordedEnvironment(config.env.id, config.env.kwargs).save(path)
+            self._metrics_path.touch()
             _replace(path / "config.yaml", config.to_yaml())
         from torch.utils.tensorboard import SummaryWriter
 
