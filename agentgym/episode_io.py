@@ -60,12 +60,13 @@ def append_episode(path: Path, episode: Episode) -> None:
     frame = zstandard.ZstdCompressor(write_checksum=True).compress(_to_line(episode))
     try:
         with path.open("ab", buffering=0) as out:
-            _append(out, frame)
+            append_whole(out, frame)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _append(out: FileIO, frame: bytes) -> None:
+def append_whole(out: FileIO, frame: bytes) -> None:
+    """Write all of it at the end of the file; if it does not fit, the file is as it was."""
     before = out.seek(0, os.SEEK_END)
     rest = memoryview(frame)
     try:

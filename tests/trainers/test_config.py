@@ -73,3 +73,14 @@ def test_every_key_is_documented_and_there_are_few() -> None:
     keys = documented_keys()
     assert [key for key, description in keys.items() if not description] == []
     assert len(keys) < 150
+
+
+def test_stale_episodes_need_a_loss_that_knows_who_played_them() -> None:
+    with pytest.raises(ConfigError, match=r"reinforce takes every episode .* importance to token"):
+        load_config(None, ["train.algorithm=rloo", "train.staleness=1"])
+    load_config(None, ["train.algorithm=rloo", "train.staleness=0"])
+    for algorithm in ("rloo", "archer"):
+        overrides = [f"train.algorithm={algorithm}", "train.algorithm.importance=token"]
+        assert load_config(None, [*overrides, "train.staleness=2"]).train.staleness == 2
+    for algorithm in ("grpo", "ppo", "gspo", "cispo", "expert_iteration", "a_lol"):
+        load_config(None, [f"train.algorithm={algorithm}", "train.staleness=2"])

@@ -147,7 +147,7 @@ async def test_a_run_is_never_overwritten(policy_folder: Path, tmp_path: Path) -
 async def test_a_truncated_checkpoint_is_named_and_nothing_is_touched(
     policy_folder: Path, tmp_path: Path, file: str
 ) -> None:
-    config = config_for(policy_folder, tmp_path / "run", "train.steps=4", "checkpoint.every=2")
+    config = config_for(policy_folder, tmp_path / "run", "train.steps=4", "eval.every=0")
     await train(config)
     newest = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     damaged = newest / file

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from agentgym_trainers.limits import RolloutLimits
 from agentgym_trainers.renderer import Renderer
 from agentgym_trainers.rollout import run_episode, turn_seed
 from agentgym_trainers.timeline import Timeline
+from agentgym_trainers.together import together
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,9 @@ class Collector:
             name: Distinguishes this call from all others of the run; ids and seeds follow from it.
         """
         await self.prepare(len(tasks) * group_size)
-        plays = [
+        return await together(
             self.play(task, group_size, f"{name}.{number}") for number, task in enumerate(tasks)
-        ]
-        return list(await asyncio.gather(*plays))
+        )
 
     async def prepare(self, episodes: int) -> None:
         """Make the environments for so many episodes at once."""
@@ -94,11 +93,8 @@ class Collector:
         Args:
             finished: Called after each member.
         """
-        played = await asyncio.gather(
-            *(
-                self._member(task, group_id, f"{group_id}.{member}", finished)
-                for member in range(size)
-            )
+        played = await together(
+            self._member(task, group_id, f"{group_id}.{member}", finished) for member in range(size)
         )
         good = [
             (member, one)

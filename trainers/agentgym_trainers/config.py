@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from agentgym.errors import ConfigError
-from agentgym_trainers.algorithms import Algorithm, check, expand
+from agentgym_trainers.algorithms import Algorithm, check, check_stale, expand
 from agentgym_trainers.context.settings import ContextSettings, check_context, inherit_context
 from agentgym_trainers.section import Section
 
@@ -159,6 +159,12 @@ class TrainConfig(Section):
     critic: CriticConfig = CriticConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
 
+    @model_validator(mode="after")
+    def _check_staleness(self) -> TrainConfig:
+        if self.staleness:
+            check_stale(self.algorithm)
+        return self
+
 
 class ScratchConfig(Section):
     """A new small model instead of an existing one."""
@@ -217,6 +223,9 @@ class CheckpointConfig(Section):
 
     every: int = Field(20, ge=0, description="Training steps between checkpoints; 0: only the end.")
     keep: int = Field(2, ge=1, description="Newest checkpoints kept.")
+    best: bool = Field(
+        True, description="Keep the best by `val` too, and link checkpoints/best to it."
+    )
 
 
 class RunConfig(Section):

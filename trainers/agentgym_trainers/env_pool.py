@@ -71,9 +71,9 @@ class EnvPool:
 
     async def discard(self, env: TextEnv) -> None:
         """Close an environment that failed, instead of using it again."""
-        await env.end()
-        if env in self._free:
+        if env in self._free:  # nobody may take it while it closes
             self._free.remove(env)
+        await env.end()
 
     async def aclose(self) -> None:
         """Close all."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from agentgym import Task
 from agentgym_trainers.collector import Group
@@ -114,6 +114,7 @@ class Rollouts:
         self._lost = 0
         self._open = False
         self._learning = False
+        self._settled = ledger.state_dict()
         self._changed = asyncio.Event()
 
     async def take(self) -> Round:
@@ -143,6 +144,11 @@ class Rollouts:
                 used = CopyState.TRAINED if episode.id in trained else CopyState.FILTERED
                 self.ledger.move(number, member, used)
             self._begun_at.pop(number)
+        self._settled = self.ledger.state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The ledger as of the last update, for a checkpoint: what came later is played again."""
+        return self._settled
 
     def advance(self, version: int) -> None:
         """The engine has the weights of this version; more may be begun."""
@@ -154,10 +160,10 @@ class Rollouts:
     async def aclose(self) -> None:
         """Stop what is running. May be called twice."""
         self._open = False
-        running = list(self._running.values())
-        for task in running:
+        for task in self._running.values():
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._running.clear()
 
     # ── what may be begun ────────────────────────────────────────────────────────────────────
 

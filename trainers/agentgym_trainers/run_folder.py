@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from agentgym import Episode
-from agentgym.episode_io import write_episodes
+from agentgym.episode_io import append_whole, write_episodes
 from agentgym.errors import DataError, UsageError
 from agentgym.recorded_environment import RecordedEnvironment
 from agentgym_trainers.config import RunConfig
+
+_AFTER = "test/success"
+"""Logged before the first step, and after the last."""
 
 
 class RunFolder:
@@ -39,9 +43,10 @@ class RunFolder:
             raise UsageError(f"{path} holds no run to resume; leave resume=true out")
         for part in ("episodes", "checkpoints", "tensorboard"):
             (path / part).mkdir(parents=True, exist_ok=True)
-        if not exists:
-            (path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
+        if not exists:  # the configuration comes last: with it, there is a run
             RecordedEnvironment(config.env.id, config.env.kwargs).save(path)
+            self._metrics_path.touch()
+            _replace(path / "config.yaml", config.to_yaml())
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(str(path / "tensorboard"))
@@ -52,21 +57,33 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Append one line to ``metrics.jsonl``, and the same to TensorBoard."""
-        line = json.dumps({"step": step, **metrics})
-        with self._metrics_path.open("a", encoding="utf-8") as out:
-            out.write(line + "\n")
-        for name, value in metrics.items():
-            self._board.add_scalar(name, value, step)
+        """Append one line to ``metrics.jsonl``, whole or not at all, and the same to TensorBoard.
+
+        Raises:
+            UsageError: It cannot be written.
+        """
+        line = json.dumps({"step": step, **metrics}) + "\n"
+        try:
+            with self._metrics_path.open("ab", buffering=0) as out:
+                append_whole(out, line.encode())
+            for name, value in metrics.items():
+                self._board.add_scalar(name, value, step)
+        except OSError as error:
+            raise UsageError(
+                f"step {step} cannot be written down in {self.path}: {error.strerror or error}; "
+                "make room, and go on with resume=true"
+            ) from error
 
     def forget_after(self, step: int) -> None:
-        """Drop metrics of steps that a resumed run will do again."""
+        """Drop metrics of steps that a resumed run will do again, and of the evaluation after."""
         if not self._metrics_path.exists():
             return
-        kept = [line for line in read_metrics(self.path) if line["step"] <= step]
-        partial = self._metrics_path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        partial.replace(self._metrics_path)
+        kept = [
+            line
+            for line in read_metrics(self.path)
+            if line["step"] < step or (line["step"] == step and not (step and _AFTER in line))
+        ]
+        _replace(self._metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def save_episodes(self, name: str, episodes: Sequence[Episode]) -> None:
         """Write ``episodes/<name>.jsonl.zst``."""
@@ -74,7 +91,19 @@ class RunFolder:
 
     def close(self) -> None:
         """Flush TensorBoard."""
-        self._board.close()
+        with suppress(OSError):  # on a full disk; metrics.jsonl has it all
+            self._board.close()
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

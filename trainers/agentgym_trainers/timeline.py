@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from agentgym.errors import UsageError
 
 Track = Literal["engine", "environments", "learner"]
 TRACKS: tuple[Track, ...] = ("engine", "environments", "learner")
@@ -83,35 +85,50 @@ class Timeline:
         return ", ".join(texts) or "nothing under way"
 
     def save(self, path: Path) -> None:
-        """Write the spans as a trace that chrome://tracing and Perfetto open (Trace Event JSON)."""
-        lanes: dict[tuple[str, str], int] = {}
-        for span in self._spans:
-            lanes.setdefault((span.track, span.lane), len(lanes) + 1)
-        names = [
-            {
-                "ph": "M",
-                "name": "thread_name",
-                "pid": TRACKS.index(track) + 1,
-                "tid": number,
-                "args": {"name": lane},
-            }
-            for (track, lane), number in lanes.items()
-        ]
-        tracks = [
-            {"ph": "M", "name": "process_name", "pid": number, "args": {"name": track}}
-            for number, track in enumerate(TRACKS, start=1)
-        ]
-        work = [
-            {
-                "ph": "X",
-                "name": span.name,
-                "pid": TRACKS.index(span.track) + 1,
-                "tid": lanes[span.track, span.lane],
-                "ts": round(span.start * 1e6),
-                "dur": round((span.stop - span.start) * 1e6),
-            }
-            for span in self._spans
-        ]
+        """Write the spans as a trace that chrome://tracing and Perfetto open (Trace Event JSON).
+
+        Raises:
+            UsageError: It cannot be written; what was there is still there.
+        """
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"traceEvents": [*tracks, *names, *work]}), encoding="utf-8")
-        partial.replace(path)
+        try:
+            partial.write_text(json.dumps({"traceEvents": list(self._events())}), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        for pid, track in enumerate(TRACKS, start=1):
+            yield {"ph": "M", "name": "process_name", "pid": pid, "args": {"name": track}}
+            spans = [span for span in self._spans if span.track == track]
+            rows = _rows(spans)
+            for row in sorted(set(rows.values())):
+                about = {"name": f"{track} {row}"}
+                yield {"ph": "M", "name": "thread_name", "pid": pid, "tid": row, "args": about}
+            for span in spans:
+                yield {
+                    "ph": "X",
+                    "name": span.name,
+                    "pid": pid,
+                    "tid": rows[span.lane],
+                    "ts": round(span.start * 1e6),
+                    "dur": round(span.stop * 1e6) - round(span.start * 1e6),
+                    "args": {"of": span.lane},
+                }
+
+
+def _rows(spans: Iterable[Span]) -> dict[str, int]:
+    """The row of each lane. Lanes that are never open at the same time may share one."""
+    life: dict[str, tuple[float, float]] = {}
+    for span in spans:
+        start, stop = life.get(span.lane, (span.start, span.stop))
+        life[span.lane] = (min(start, span.start), max(stop, span.stop))
+    free_at: list[float] = []
+    rows: dict[str, int] = {}
+    for lane, (start, stop) in sorted(life.items(), key=lambda one: one[1]):
+        row = next((n for n, over in enumerate(free_at) if over <= start), len(free_at))
+        free_at[row : row + 1] = [stop]
+        rows[lane] = row + 1
+    return rows

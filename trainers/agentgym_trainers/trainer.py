@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from agentgym.errors import EnvError
 from agentgym_trainers.batch import Batch, make_batch
-from agentgym_trainers.checkpoint import save_checkpoint
+from agentgym_trainers.checkpoint_writer import CheckpointWriter
 from agentgym_trainers.collector import Group
 from agentgym_trainers.config import RunConfig
 from agentgym_trainers.evaluate import choose_tasks, evaluate
@@ -27,9 +29,14 @@ from agentgym_trainers.objective import Objective
 from agentgym_trainers.rollouts import RolloutPlan, Rollouts, Round
 from agentgym_trainers.run_folder import RunFolder
 from agentgym_trainers.session import Session
+from agentgym_trainers.snapshot import random_state, restore_random_state
 from agentgym_trainers.step_clock import StepClock
 from agentgym_trainers.task_cursor import TaskCursor
 from agentgym_trainers.uninterrupted import uninterrupted
+
+_log = logging.getLogger(__name__)
+
+_PUBLISH_TRIES = 3
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -44,59 +51,107 @@ class Trainer:
     rollouts: Rollouts
     learner: Learner
     judges: Judges
+    checkpoints: CheckpointWriter
     step: int = 0
+    _whole: bool = True
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="learner")
     )
 
     async def train(self, report: Report, stop_requested: Callable[[], bool]) -> None:
-        """Run to ``train.steps``, or until a stop is requested; a checkpoint is left either way."""
-        config, timeline = self.config, self.session.timeline
+        """Run to ``train.steps``, or until a stop is requested; a checkpoint is left either way.
+
+        Cancelled, it gives up what is being played, but not an update that has begun; then it
+        saves.
+
+        Raises:
+            UsageError: The caller's mistake, or what a run leaves behind cannot be written.
+            EnvError: The engine does not take the new weights.
+        """
         try:
-            while self.step < config.train.steps and not stop_requested():
-                clock = StepClock(timeline)
-                round_ = await self.rollouts.take()
-                clock.collected()
-                metrics = await uninterrupted(self.learn(round_)) | clock.metrics()
-                if config.eval.every and self.step % config.eval.every == 0:
-                    metrics |= await self.look()
-                metrics["time/step_s"] = clock.seconds
-                played = [one for group in round_.groups for one in group.episodes]
-                self.run.save_episodes(f"step-{self.step:06d}", played)
-                self.run.log(self.step, metrics)
-                report(self.step, metrics)
-                if config.checkpoint.every and self.step % config.checkpoint.every == 0:
-                    self.save()
+            while self.step < self.config.train.steps and not stop_requested():
+                await self.train_step(report)
         finally:
-            await self.rollouts.aclose()
-            if config.train.trace:
-                timeline.save(self.run.path / "trace.json")
-        self.save()
+            await self._end()
+
+    async def train_step(self, report: Report) -> None:
+        """Collect, learn, sync; what it brought is written down even if no sync is possible."""
+        config, clock = self.config, StepClock(self.session.timeline)
+        round_ = await self.rollouts.take()
+        clock.collected()
+        self._whole = False
+        metrics = await uninterrupted(self.learn(round_))
+        try:
+            await self.publish()
+            self.rollouts.advance(self.step)
+            metrics |= clock.metrics()
+            if config.eval.every and self.step % config.eval.every == 0:
+                metrics |= await self.look()
+        finally:
+            self._write_down(round_, metrics | {"time/step_s": clock.seconds}, report)
+        score = metrics.get("val/success")
+        due = config.checkpoint.every and self.step % config.checkpoint.every == 0
+        if due or self.checkpoints.better(score):
+            await self.save(score)
 
     async def learn(self, round_: Round) -> dict[str, float]:
-        """One update from one round, and its weights to the engine; metrics."""
+        """One update from one round, and the fate of its episodes; metrics."""
         await self.judges.ask(self.session.engine, self.step)
         with self.session.timeline.span("learner", "update"):
             loop = asyncio.get_running_loop()
             batch, updates = await loop.run_in_executor(self._thread, self.update, round_.groups)
         metrics = rollout_metrics(round_, batch) | staleness_metrics(round_, self.step)
-        self.step += 1
-        await self.publish()
         self.rollouts.settle(round_, {episode.id for episode in batch.episodes})
-        self.rollouts.advance(self.step)
+        self.step += 1
         return {**metrics, **updates}
 
     async def publish(self) -> None:
-        """Give the engine the weights of this step."""
-        engine, settings = self.session.engine, self.config
-        with self.session.timeline.span("learner", "publish"):
-            await engine.pause(timeout_s=settings.rollout.generate_s, drain=settings.train.drain)
+        """Give the engine the weights of this step; a failing engine is asked more than once.
+
+        Raises:
+            EnvError: It failed every time.
+        """
+        for left in reversed(range(_PUBLISH_TRIES)):
             try:
-                await engine.update_weights(
-                    self.session.policy.model, self.step, timeout_s=settings.engine.update_s
-                )
-            finally:
-                await engine.resume()
+                with self.session.timeline.span("learner", "publish"):
+                    return await self._publish()
+            except EnvError as error:
+                if not left or not error.retryable:
+                    raise
+                _log.warning("the engine did not take new weights (%s); once more", error)
+
+    async def _publish(self) -> None:
+        engine, settings = self.session.engine, self.config
+        # Calls that run have generate_s themselves; they end before the pause does.
+        longest = settings.rollout.generate_s + settings.engine.update_s
+        await engine.pause(timeout_s=longest, drain=settings.train.drain)
+        try:
+            await engine.update_weights(
+                self.session.policy.model, self.step, timeout_s=settings.engine.update_s
+            )
+        finally:
+            await engine.resume()
+
+    def _write_down(self, round_: Round, metrics: dict[str, float], report: Report) -> None:
+        """Leave episodes and metrics; only then is the step one that a checkpoint may hold."""
+        played = [one for group in round_.groups for one in group.episodes]
+        self.run.save_episodes(f"step-{self.step:06d}", played)
+        self.run.log(self.step, metrics)
+        self._whole = True
+        report(self.step, metrics)
+
+    async def _end(self) -> None:
+        """Stop what runs, and save; in the midst of a step there is nothing that can be saved."""
+        try:
+            await self.rollouts.aclose()
+            if self._whole:
+                await self.save()
+                await self.checkpoints.finish()
+        finally:
+            await self.checkpoints.aclose()
+            self._thread.shutdown(wait=False)
+            if self.config.train.trace:
+                self.session.timeline.save(self.run.path / "trace.json")
 
     def update(self, groups: Sequence[Group]) -> tuple[Batch, dict[str, float]]:
         """Credit, and the optimiser steps of one round; none when nothing has a gradient."""
@@ -132,15 +187,15 @@ class Trainer:
         result, _ = await evaluate(collector, tasks, name=f"val{self.step}")
         return {"val/success": result.success, "val/low": result.low, "val/high": result.high}
 
-    def save(self) -> None:
-        """Save a checkpoint of everything that the next step depends on."""
+    async def save(self, score: float | None = None) -> None:
+        """Begin a checkpoint of everything that the next step depends on."""
         state = {
             "learner": self.learner.state_dict(),
             "judges": self.judges.state_dict(),
-            "ledger": self.rollouts.ledger.state_dict(),
+            "ledger": self.rollouts.state_dict(),
+            "random": random_state(),
         }
-        keep = self.config.checkpoint.keep
-        save_checkpoint(self.run.checkpoints, self.step, self.session.policy, state, keep=keep)
+        await self.checkpoints.save(self.step, self.session.policy, state, score=score)
 
 
 async def make_trainer(
@@ -172,6 +227,8 @@ async def make_trainer(
             ledger.load_state_dict(state["ledger"])
         else:  # older runs counted groups
             ledger = Ledger.all_trained(state["cursor"], config.train.group_size)
+        if "random" in state:
+            restore_random_state(state["random"])
     rollouts = Rollouts(
         await session.collector("train", temperature=config.rollout.temperature),
         TaskCursor(await session.tasks("train"), seed=config.seed),
@@ -180,7 +237,10 @@ async def make_trainer(
         version=step,
         timeline=session.timeline,
     )
-    trainer = Trainer(config, session, run, rollouts, learner, judges, step)
+    kept = config.checkpoint
+    there = None if state is None else step
+    checkpoints = CheckpointWriter(run.checkpoints, keep=kept.keep, best=kept.best, there=there)
+    trainer = Trainer(config, session, run, rollouts, learner, judges, checkpoints, step)
     if step:
         await trainer.publish()
     return trainer

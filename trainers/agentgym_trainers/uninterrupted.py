@@ -10,10 +10,17 @@ T = TypeVar("T")
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Await ``work``. Cancelled meanwhile, wait for its end and only then be cancelled."""
+    """Await ``work`` to its end. A cancellation meanwhile is heard at the caller's next wait."""
+    caller = asyncio.current_task()
+    assert caller is not None
     task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    heard = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            heard = True
+            caller.uncancel()
+    if heard:
+        caller.cancel()
+    return task.result()

@@ -7,11 +7,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentgym.errors import ConfigError
-from agentgym_trainers.algorithms.checks import check
+from agentgym_trainers.algorithms.checks import check, check_stale
 from agentgym_trainers.algorithms.presets import PRESETS, expand
 from agentgym_trainers.algorithms.record import CLIPPED_LOSSES, Algorithm, Gate
 
-__all__ = ["CLIPPED_LOSSES", "PRESETS", "Algorithm", "Gate", "check", "expand", "named"]
+__all__ = [
+    "CLIPPED_LOSSES",
+    "PRESETS",
+    "Algorithm",
+    "Gate",
+    "check",
+    "check_stale",
+    "expand",
+    "named",
+]
 
 
 def named(preset: str, **fields: Any) -> Algorithm:

@@ -28,6 +28,21 @@ def check(algorithm: Algorithm) -> Algorithm:
     return algorithm
 
 
+def check_stale(algorithm: Algorithm) -> None:
+    """Whether it can learn from episodes that older weights played.
+
+    Raises:
+        ConfigError: It would take them for its own.
+    """
+    corrected = algorithm.loss in CLIPPED_LOSSES or algorithm.importance != "none"
+    if not corrected and algorithm.credit != "experts":  # imitation does not ask who played
+        raise ConfigError(
+            f"the loss {algorithm.loss} takes every episode for the present policy's, and with "
+            "train.staleness above 0 older weights played some: set importance to token, or take "
+            "a loss with a ratio, such as ppo"
+        )
+
+
 def _credit(one: Algorithm) -> Iterator[str]:
     credit = CREDITS[one.credit]
     if credit.critic != one.critic:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from rich.console import Console
 from agentgym_trainers.checkpoint import list_checkpoints, load_state
 from agentgym_trainers.commands.arguments import quiet_libraries, read_arguments
 from agentgym_trainers.commands.evaluate import held_out
+from agentgym_trainers.commands.interrupts import Interrupts
 from agentgym_trainers.commands.progress import progress
 from agentgym_trainers.commands.tables import report_table
 from agentgym_trainers.config import RunConfig
@@ -34,7 +34,7 @@ def main(
         list[str], typer.Argument(metavar="[RECIPE] [KEY=VALUE]...", help="Recipe and overrides.")
     ] = [],  # noqa: B006  # typer reads the default, and nobody changes it
 ) -> None:
-    """Train a policy: train.algorithm=grpo, ppo, … Ctrl-C once finishes the step and saves."""
+    """Train a policy: train.algorithm=grpo, ppo, … Ctrl-C finishes the step and saves."""
     quiet_libraries()
     config = read_arguments(arguments, "train")
     try:
@@ -76,12 +76,13 @@ async def _run(trainer: Trainer, console: Console) -> None:
         folder.log(trainer.step, _flat(before))
     console.print(f"before: {_short(before)}")
     started = time.perf_counter()
-    stop = _StopOnInterrupt(console)
-    with progress(console, "train", steps, _describe, done=trainer.step) as show, stop:
-        await trainer.train(show, lambda: stop.requested)
+    await _train(trainer, console)
     seconds = time.perf_counter() - started
     if trainer.step < steps:
-        console.print(f"stopped after step {trainer.step}; go on with resume=true")
+        console.print(
+            f"stopped after step {trainer.step}; go on with resume=true run_dir={folder.path}",
+            soft_wrap=True,
+        )
         return
     after = await held_out(session, name="test-after")
     folder.log(trainer.step, _flat(after))
@@ -92,25 +93,15 @@ async def _run(trainer: Trainer, console: Console) -> None:
     console.print(f"learning curve: {curve}", soft_wrap=True)
 
 
-class _StopOnInterrupt:
-    """Ctrl-C asks for a stop after the step; a second one interrupts at once."""
-
-    def __init__(self, console: Console) -> None:
-        self.requested = False
-        self._console = console
-        self._loop = asyncio.get_running_loop()
-
-    def __enter__(self) -> _StopOnInterrupt:
-        self._loop.add_signal_handler(signal.SIGINT, self._request)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._loop.remove_signal_handler(signal.SIGINT)
-
-    def _request(self) -> None:
-        self.requested = True
-        self._console.print("stopping after this step; Ctrl-C again to stop at once")
-        self._loop.remove_signal_handler(signal.SIGINT)
+async def _train(trainer: Trainer, console: Console) -> None:
+    steps, interrupts = trainer.config.train.steps, Interrupts(console)
+    with progress(console, "train", steps, _describe, done=trainer.step) as show, interrupts:
+        try:
+            await trainer.train(show, lambda: interrupts.stop)
+        except asyncio.CancelledError:
+            if not interrupts.cancelled:
+                raise
+            interrupts.heard()
 
 
 def _flat(report: EvalReport) -> dict[str, float]:
