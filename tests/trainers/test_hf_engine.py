@@ -1,10 +1,10 @@
 """The hf engine: batches, cached turns, log-probs, limits and faults, on real (small) models."""
 
 import asyncio
-from typing import Any
 
 import pytest
 import torch
+from engine_answers import PROMPTS, answer, learner_logprobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import small_policy
@@ -12,31 +12,9 @@ from small_models import small_policy
 from agentgym import EnvError, Generation, Sampling, UsageError
 from agentgym_trainers.engines.hf import HFEngine
 from agentgym_trainers.engines.sampler import sample
-from agentgym_trainers.forward import score
-from agentgym_trainers.policy import Policy, check_supported
-from agentgym_trainers.rows import Rows
+from agentgym_trainers.policy import check_supported
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-PROMPTS = [list(range(5, 5 + n)) for n in (3, 40, 40, 17, 1)] + [[9] * 30]
-
-
-async def answer(engine: HFEngine, ids: list[int], name: str, **options: Any) -> Generation:
-    sampling = Sampling(**{"max_tokens": 8, "seed": 3, **options})
-    return await engine.generate(ids, sampling, request_id=name, timeout_s=30)
-
-
-def learner_logprobs(
-    policy: Policy, prompt: list[int], sampled: tuple[int, ...], temperature: float
-) -> list[float]:
-    ids = torch.tensor([[*prompt, *sampled]])
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    mask[:, len(prompt) :] = True
-    length = torch.tensor([ids.shape[1]])
-    rows = Rows(ids, mask, mask.long() - 1, torch.zeros(ids.shape), length, torch.zeros(1).long())
-    with torch.no_grad():
-        logp = score(policy.model, rows, temperature=temperature).logp_BT
-    logprobs: list[float] = logp[0, len(prompt) :].tolist()
-    return logprobs
 
 
 @pytest.mark.parametrize("architecture", ["qwen3", "llama"])

@@ -39,6 +39,11 @@ class Call:
     versions: list[int] = field(default_factory=list)
 
     @property
+    def ids(self) -> list[int]:
+        """The prompt and what was sampled after it."""
+        return self.token_ids + self.sampled
+
+    @property
     def finish_reason(self) -> FinishReason | None:
         """Why there is nothing more to sample; ``None`` while there is."""
         if self.sampled and (self.sampled[-1] in self.sampling.stop_ids or self._says_stop()):

@@ -6,7 +6,9 @@ Shape letters: ``R`` rows of a pass, ``Q`` new tokens, ``L`` cached positions, `
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,7 +19,17 @@ from agentgym_trainers.engines.sampler import sample
 from agentgym_trainers.engines.slots import Slots
 from agentgym_trainers.policy import computing_in
 
+_log = logging.getLogger(__name__)
+
 _GROW_POSITIONS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A forward pass that raised, and the calls it was for."""
+
+    calls: tuple[Call, ...]
+    error: Exception
 
 
 class Decoder:
@@ -38,44 +50,49 @@ class Decoder:
         self.passes = 0
 
     @torch.inference_mode()
-    def advance(self, calls: Sequence[Call], version: int) -> None:
+    def advance(self, calls: Sequence[Call], version: int) -> list[Failure]:
         """One more token for each call: first those under way, then whose prompts are not cached.
 
         A call under way joins the latter after an update of the weights.
+
+        Returns:
+            The calls whose pass raised; they are as they were before.
         """
-        under_way = [call for call in calls if len(self.slots.new_tokens(call)) == 1]
-        under_way = [call for call in under_way if call.sampled]
+        under_way = [call for call in calls if call.sampled and self.slots.missing(call) == 1]
         computed = set(map(id, under_way))
         prompts = [call for call in calls if id(call) not in computed]
+        failures = []
         with computing_in(self._compute_dtype, self.model.device):
-            if under_way:
-                self._forward(sorted(under_way, key=lambda call: call.slot), version)
-            for batch in self._prefill_batches(prompts):
-                for call in batch:
-                    count = len(self.slots.new_tokens(call))
-                    call.prefilled += count
-                    self.prefilled_tokens += count
-                self._forward(batch, version)
+            for batch in self._batches(under_way, prompts):
+                try:
+                    self._forward(batch, version)
+                except Exception as error:  # one batch's failure is not the others'
+                    _log.exception("a forward pass failed")
+                    failures.append(Failure(tuple(batch), error))
+        return failures
 
-    def _prefill_batches(self, calls: Sequence[Call]) -> list[list[Call]]:
-        """Rows of similar length together, within the token budget."""
+    def _batches(self, under_way: list[Call], prompts: list[Call]) -> list[list[Call]]:
+        """What is computed together: all calls under way; prompts of similar length, within the
+        token budget.
+        """
         batches: list[list[Call]] = []
-        for call in sorted(calls, key=lambda c: (len(self.slots.new_tokens(c)), c.slot)):
-            longest = len(self.slots.new_tokens(call))
+        for call in sorted(prompts, key=lambda call: (self.slots.missing(call), call.slot)):
+            longest = self.slots.missing(call)
+            call.prefilled += longest
+            self.prefilled_tokens += longest
             if batches and (len(batches[-1]) + 1) * longest <= self._prefill_tokens:
                 batches[-1].append(call)
             else:
                 batches.append([call])
-        return [sorted(batch, key=lambda call: call.slot) for batch in batches]
+        first = [under_way] if under_way else []
+        return [sorted(batch, key=lambda call: call.slot) for batch in (*first, *batches)]
 
     def _forward(self, calls: list[Call], version: int) -> None:
         device = self.model.device
         new = [self.slots.new_tokens(call) for call in calls]
         starts = [len(self.slots.cached[call.slot]) for call in calls]
         width = max(map(len, new))
-        ids_RQ = torch.zeros(len(new), width, dtype=torch.long)
-        for row, tokens in enumerate(new):
-            ids_RQ[row, : len(tokens)] = torch.tensor(tokens)
+        ids_RQ = torch.tensor([tokens + [0] * (width - len(tokens)) for tokens in new])
         positions_RQ = torch.tensor(starts).unsqueeze(1) + torch.arange(width).unsqueeze(0)
         positions_RQ = positions_RQ.to(device)
         length = max(starts) + width

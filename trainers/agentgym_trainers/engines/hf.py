@@ -66,6 +66,7 @@ class HFEngine:
         self._still = asyncio.Event()
         self._open = asyncio.Event()
         self._held = False
+        self._closed = False
         self._idle.set()
         self._still.set()
         self._open.set()
@@ -95,6 +96,11 @@ class HFEngine:
         return len(self._running)
 
     @property
+    def cached_conversations(self) -> int:
+        """Conversations whose keys are held; a released one's go with the next pass."""
+        return len(self._decoder.slots.cached)
+
+    @property
     def generated_tokens(self) -> int:
         """Tokens sampled so far."""
         return self._decoder.generated_tokens
@@ -120,14 +126,16 @@ class HFEngine:
         """Continue ``token_ids``; see :class:`agentgym.Engine`.
 
         Raises:
-            EnvError: No answer within ``timeout_s`` (``engine_timeout``), or the forward pass
-                failed (``engine_failed``).
+            EnvError: No answer within ``timeout_s`` (``engine_timeout``), the forward pass failed
+                (``engine_failed``), or the engine is closed (``engine_closed``).
             UsageError: Stop strings for an engine that was not given a ``decode``.
         """
         if not token_ids or sampling.max_tokens < 1:
             raise ValueError("generate needs at least one prompt token and max_tokens >= 1")
         if sampling.stop and self._decode is None:
             raise UsageError("stop strings need HFEngine(decode=tokenizer.decode); or use stop_ids")
+        if self._closed:
+            raise EnvError("engine_closed", retryable=False)
         if self._loop_task is None or self._loop_task.done():
             self._loop_task = asyncio.create_task(self._serve(), name="hf-engine")
         done: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
@@ -146,12 +154,15 @@ class HFEngine:
         self._decoder.slots.release(request_id)
 
     async def abort(self, request_id: str) -> None:
-        """End the conversation's call after the token that is being computed."""
-        for call in [one for one in self._waiting if one.conversation == request_id]:
-            self._waiting.remove(call)
-            call.answer("abort", self.version)
-        for call in self._running:
-            call.aborted = call.aborted or call.conversation == request_id
+        """End the conversation's call: now, or after the token that is being computed."""
+        computed = () if self._still.is_set() else tuple(self._running)
+        for call in (*self._waiting, *self._running):
+            if call.conversation != request_id:
+                continue
+            if call in computed:
+                call.aborted = True
+            else:
+                call.answer("abort", self.version)
 
     async def pause(self, *, timeout_s: float, drain: bool = True) -> None:
         """Take no new calls; wait for the running ones, or only for the token being computed.
@@ -168,6 +179,9 @@ class HFEngine:
             waiting = len(self._running)
             await self.resume()
             raise EnvError("engine_timeout", f"pause: {waiting} calls still run") from error
+        except asyncio.CancelledError:
+            await self.resume()
+            raise
 
     async def update_weights(self, source: Any, version: int, *, timeout_s: float) -> None:
         """Take the weights, number them anew, and forget all cached keys.
@@ -182,7 +196,9 @@ class HFEngine:
         if source is not None and source is not self.model:
             copy_weights(source, self.model)
         self.version = version
-        self._decoder.slots.forget(self._running)
+        self._decoder.slots.forget()
+        # They join anew, so that what several have in common is computed once.
+        self._waiting, self._running = [*self._running, *self._waiting], []
 
     async def resume(self) -> None:
         """Take calls again, and go on with those that were held."""
@@ -191,11 +207,12 @@ class HFEngine:
 
     async def aclose(self) -> None:
         """Stop; calls that still wait fail with ``engine_closed``."""
+        self._closed = True
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
+        self._thread.shutdown(wait=True)  # a pass may still be computed, on the same slots
         self._fail(EnvError("engine_closed", retryable=False))
-        self._thread.shutdown(wait=True)
 
     # ── the serving loop ─────────────────────────────────────────────────────────────────────
 
@@ -210,15 +227,16 @@ class HFEngine:
             if self._held:
                 await self._open.wait()
             await self._settle()
+            self._running = [call for call in self._running if not call.done.done()]
             if not self._open.is_set() and (self._held or not self._running):
                 continue  # paused while it settled
             self._idle.clear()
             self._still.clear()
             try:
                 await self._pass()
-            except Exception as error:  # a failed pass fails its calls, not the engine
-                _log.exception("a forward pass failed")
-                self._fail(EnvError("engine_failed", f"{type(error).__name__}: {error}"))
+            except Exception as error:  # a mistake here must not leave anyone waiting
+                _log.exception("the engine's loop failed")
+                self._fail(_failed(error))
             finally:
                 self._still.set()
 
@@ -228,10 +246,13 @@ class HFEngine:
         if self._open.is_set():
             self._running.extend(self._admit())
         started = loop.time()
-        await loop.run_in_executor(
+        failures = await loop.run_in_executor(
             self._thread, self._decoder.advance, tuple(self._running), self.version
         )
         self.busy_s += loop.time() - started
+        for failure in failures:
+            for call in failure.calls:
+                call.fail(_failed(failure.error))
         self._deliver()
 
     async def _settle(self) -> None:
@@ -243,17 +264,23 @@ class HFEngine:
             seen = len(self._waiting)
 
     def _admit(self) -> list[Call]:
-        """Move waiting calls into slots; those that can share what is about to be computed wait."""
+        """Move waiting calls into slots; those that can share what is about to be computed wait.
+
+        So do those whose conversation has a call that runs: they have one slot together.
+        """
         joining: list[Call] = []
         staying: list[Call] = []
+        talking = {call.conversation for call in self._running}
         for call in self._waiting:
             if call.done.done():
                 continue
             room = len(self._running) + len(joining) < self._max_rows
-            if not room or not self._decoder.slots.place(call, joining):
-                staying.append(call)
-            else:
+            free = room and call.conversation not in talking
+            if free and self._decoder.slots.place(call, joining):
                 joining.append(call)
+                talking.add(call.conversation)
+            else:
+                staying.append(call)
         self._waiting = staying
         return joining
 
@@ -276,3 +303,7 @@ class HFEngine:
             call.fail(error)
         self._running, self._waiting = [], []
         self._decoder.slots.forget()
+
+
+def _failed(error: Exception) -> EnvError:
+    return EnvError("engine_failed", f"{type(error).__name__}: {error}")

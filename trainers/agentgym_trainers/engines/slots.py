@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
-
 from agentgym_trainers.engines.call import Call
 from agentgym_trainers.engines.kv_cache import SlotCache
 
@@ -28,7 +26,7 @@ class Slots:
 
     def place(self, call: Call, joining: Sequence[Call]) -> bool:
         """Give the call a slot; False if it does better to wait for what ``joining`` computes."""
-        ids = call.token_ids
+        ids = call.ids
         own = self._slot_of.get(call.conversation)
         if own is not None and own in self.cached:
             call.slot = own
@@ -37,7 +35,7 @@ class Slots:
         lengths = {slot: common_prefix(cached, ids) for slot, cached in self.cached.items()}
         donor = max(lengths, key=lambda slot: lengths[slot], default=-1)
         length = lengths.get(donor, 0)
-        if any(common_prefix(one.token_ids, ids) >= length + _SHARE_AT_LEAST for one in joining):
+        if any(common_prefix(one.ids, ids) >= length + _SHARE_AT_LEAST for one in joining):
             return False
         slot = self._free()
         if length:
@@ -47,10 +45,16 @@ class Slots:
         call.slot = slot
         return True
 
+    def missing(self, call: Call) -> int:
+        """How many tokens of the call's prompt and of its samples are not cached yet."""
+        return len(call.token_ids) + len(call.sampled) - len(self.cached[call.slot])
+
     def new_tokens(self, call: Call) -> list[int]:
-        """What of the call's prompt and of its samples is not cached yet."""
+        """Those tokens."""
         cached, prompt = len(self.cached[call.slot]), len(call.token_ids)
-        return call.token_ids[cached:] + call.sampled[max(0, cached - prompt) :]
+        if cached >= prompt:
+            return call.sampled[cached - prompt :]
+        return call.token_ids[cached:] + call.sampled
 
     def release(self, conversation: str) -> None:
         """The conversation is over; its slot is freed by the next :meth:`sweep`."""
@@ -62,10 +66,10 @@ class Slots:
         for slot in [slot for slot in self.cached if slot not in held]:
             del self.cached[slot]
 
-    def forget(self, running: Iterable[Call] = ()) -> None:
-        """Drop all that is cached. Running calls keep their slots, empty."""
-        self._slot_of = {call.conversation: call.slot for call in running}
-        self.cached = {slot: [] for slot in self._slot_of.values()}
+    def forget(self) -> None:
+        """Drop all that is cached; whoever still runs needs a new place."""
+        self._slot_of.clear()
+        self.cached.clear()
 
     def _free(self) -> int:
         slot = 0
@@ -75,9 +79,16 @@ class Slots:
         return slot
 
 
-def common_prefix(cached: Sequence[int], ids: Sequence[int]) -> int:
+def common_prefix(cached: list[int], ids: list[int]) -> int:
     """Length of the common beginning, leaving at least one token of ``ids`` to compute."""
-    limit = min(len(cached), len(ids) - 1)
-    left, right = np.asarray(cached[:limit]), np.asarray(ids[:limit])
-    different = np.flatnonzero(left != right)
-    return int(different[0]) if len(different) else max(limit, 0)
+    same, limit = 0, max(min(len(cached), len(ids) - 1), 0)
+    if cached[:limit] == ids[:limit]:
+        return limit
+    different = limit
+    while different - same > 1:
+        middle = (same + different) // 2
+        if cached[same:middle] == ids[same:middle]:
+            same = middle
+        else:
+            different = middle
+    return same

@@ -24,17 +24,15 @@ def copy_weights(source: Any, model: torch.nn.Module) -> None:
     """Overwrite the model's parameters by those of ``source``, in the model's own type.
 
     Raises:
-        UsageError: ``source`` lacks one that the model trains, or it has another shape; nothing was
-            changed.
+        UsageError: ``source`` lacks one, or it has another shape; nothing was changed.
     """
     given, wanted = weights_of(source), dict(model.named_parameters())
     for name, parameter in wanted.items():
-        there = given.get(name)
-        if there is None and parameter.requires_grad:
-            raise UsageError(f"the new weights lack {name}, which the engine's model has")
-        if there is not None and there.shape != parameter.shape:
-            shapes = f"{tuple(there.shape)}, not {tuple(parameter.shape)}"
+        if name not in given:
+            raise UsageError(f"the new weights lack {name}, which the engine's model has; give all")
+        if given[name].shape != parameter.shape:
+            shapes = f"{tuple(given[name].shape)}, not {tuple(parameter.shape)}"
             raise UsageError(f"the new weights' {name} has shape {shapes}")
     for name, parameter in wanted.items():
-        if name in given and given[name].data_ptr() != parameter.data_ptr():
+        if given[name].data_ptr() != parameter.data_ptr():
             parameter.copy_(given[name])
