@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agentgym_trainers.batch import Batch, make_batch
@@ -17,11 +18,14 @@ from agentgym_trainers.judges import Judges, make_judges
 from agentgym_trainers.learner import Learner, OptimizerSettings
 from agentgym_trainers.metrics import batch_metrics, per_token, rollout_metrics
 from agentgym_trainers.objective import Objective
+from agentgym_trainers.policy import Policy
 from agentgym_trainers.run_folder import RunFolder
 from agentgym_trainers.session import Session
 from agentgym_trainers.task_cursor import TaskCursor
 
 Report = Callable[[int, Mapping[str, float]], None]
+MakeLearner = Callable[[RunConfig, Policy, Path], Learner]
+"""From the configuration, the policy it trains in place, and the run's folder."""
 
 
 @dataclass(slots=True)
@@ -120,18 +124,10 @@ async def make_trainer(
     *,
     step: int = 0,
     state: dict[str, Any] | None = None,
+    make_learner: MakeLearner | None = None,
 ) -> Trainer:
     """Build a trainer, at the start or where a checkpoint's ``state`` left off."""
-    settings = config.train.optimizer
-    learner = Learner(
-        session.policy.model,
-        optimizer_settings(settings, config.train.steps * config.train.minibatches),
-        micro_batch_tokens=settings.micro_batch_tokens,
-        compute_dtype=session.policy.compute_dtype,
-        packed=settings.packed,
-        recompute=settings.activation_checkpointing,
-        diverged_folder=run.path,
-    )
+    learner = (make_learner or local_learner)(config, session.policy, run.path)
     renderer = await session.renderer("train")
     judges = make_judges(config, session.policy, renderer, packed=learner.packed)
     cursor = TaskCursor(await session.tasks("train"), seed=config.seed)
@@ -142,6 +138,20 @@ async def make_trainer(
         await session.engine.update_weights(None, step, timeout_s=60)
     collector = await session.collector("train", temperature=config.rollout.temperature)
     return Trainer(config, session, run, collector, learner, judges, cursor, step)
+
+
+def local_learner(config: RunConfig, policy: Policy, folder: Path) -> Learner:
+    """The learner in this process alone."""
+    settings = config.train.optimizer
+    return Learner(
+        policy.model,
+        optimizer_settings(settings, config.train.steps * config.train.minibatches),
+        micro_batch_tokens=settings.micro_batch_tokens,
+        compute_dtype=policy.compute_dtype,
+        packed=settings.packed,
+        recompute=settings.activation_checkpointing,
+        diverged_folder=folder,
+    )
 
 
 def optimizer_settings(config: Any, total_steps: int) -> OptimizerSettings:

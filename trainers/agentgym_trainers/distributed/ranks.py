@@ -34,23 +34,28 @@ class PeerError(AgentGymError):
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Seconds. ``collective_s``: ranks that compute the same step; also how long they may take to
-    meet. ``order_s``: the others wait so long while rank 0 plays episodes or evaluates.
+    """Seconds. ``meet_s``: until all processes have started. ``collective_s``: ranks that compute
+    the same step. ``order_s``: the others, while rank 0 plays episodes or evaluates.
     """
 
+    meet_s: float = 300.0
     collective_s: float = 120.0
     order_s: float = 14_400.0
 
 
 @dataclass(slots=True)
 class Ranks:
-    """One process among ``size``. Everything but ``waiting`` is called by all of them."""
+    """One process among ``size``.
+
+    ``broken`` is True once something failed that the others were taking part in.
+    """
 
     rank: int
     size: int
     mesh: DeviceMesh
     _store: Store
     _orders: dist.ProcessGroup
+    broken: bool = False
     _place: int = field(default=0)
 
     @property
@@ -74,7 +79,7 @@ class Ranks:
         """Everybody's ``mine``, by rank."""
         everybodys: list[Any] = [None] * self.size
         with self.waiting(what):
-            dist.all_gather_object(everybodys, mine, group=self._orders)
+            dist.all_gather_object(everybodys, mine)
         return everybodys
 
     @contextmanager
@@ -88,9 +93,10 @@ class Ranks:
         self._note(f"{self._place} {what}")
         try:
             yield
-        except RuntimeError as error:
+        except BaseException as error:
+            self.broken = True
             if not _is_of_the_network(error):
-                self._note(f"{self._place} {what} (failed: {_short(error)})")
+                self._note(f"{self._place} {what}, and failed: {_short(error)}")
                 raise
             raise PeerError(
                 f"rank {self.rank} of {self.size} waited for {what}: {_short(error)}; "
@@ -127,17 +133,16 @@ def joined_ranks(device: torch.device, waits: Waits) -> Iterator[Ranks]:
 
     Raises:
         UsageError: This process was not started by ``torchrun``.
-        PeerError: Not all came within ``waits.collective_s``; names those that did not.
+        PeerError: Not all came within ``waits.meet_s``; names those that did not.
     """
     rank, size = _number("RANK"), _number("WORLD_SIZE")
-    limit = timedelta(seconds=waits.collective_s)
-    store = _meet(os.environ, rank, size, limit)
+    store = _meet(os.environ, rank, size, timedelta(seconds=waits.meet_s))
     dist.init_process_group(
         _BACKENDS[device.type],
         store=PrefixStore("group", store),
         rank=rank,
         world_size=size,
-        timeout=limit,
+        timeout=timedelta(seconds=waits.collective_s),
     )
     try:
         orders = dist.new_group(backend="gloo", timeout=timedelta(seconds=waits.order_s))
@@ -187,11 +192,12 @@ def _number(variable: str) -> int:
         ) from None
 
 
-def _is_of_the_network(error: RuntimeError) -> bool:
+def _is_of_the_network(error: BaseException) -> bool:
     text = str(error).lower()
-    return isinstance(error, dist.DistError) or any(word in text for word in _WORDS)
+    told = isinstance(error, RuntimeError) and any(word in text for word in _WORDS)
+    return told or isinstance(error, dist.DistError)
 
 
 def _short(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

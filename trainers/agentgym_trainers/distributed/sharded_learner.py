@@ -57,7 +57,7 @@ class ShardedLearner(Learner):
     ) -> None:
         self._ranks = ranks
         packed = packed and prepare_packing(model)  # by forward passes of the whole model
-        self._whole_model = model if ranks.leads else None
+        self.whole_model = model if ranks.leads else None
         mine = copy.deepcopy(model) if ranks.leads else model
         if recompute:
             allow_recomputation(mine)
@@ -186,7 +186,7 @@ class ShardedLearner(Learner):
     def _publish(self) -> None:
         """Bring the trained weights together in rank 0's whole model."""
         with self._ranks.waiting(f"the weights after optimiser step {self.steps}"):
-            targets = self._whole_model.parameters() if self._whole_model is not None else None
+            targets = self.whole_model.parameters() if self.whole_model is not None else None
             for parameter in self.model.parameters():
                 target = None if targets is None else next(targets)
                 if parameter.requires_grad:
