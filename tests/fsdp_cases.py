@@ -77,7 +77,7 @@ class Case:
     def learner(self, make: Any, *ranks: Ranks) -> Any:
         return make(
             self.model(),
-            OptimizerSettings(learning_rate=1e-2, weight_decay=0.1),
+            OptimizerSettings(learning_rate=1e-3, weight_decay=0.1),
             *ranks,
             micro_batch_tokens=self.micro_batch_tokens,
             packed=self.packed,

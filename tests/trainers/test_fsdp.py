@@ -62,7 +62,7 @@ def test_two_processes_compute_what_one_computes(outcomes: dict[str, Outcome], c
     for mine, theirs in zip(one.gradient, two.gradient, strict=True):
         assert torch.allclose(mine, theirs, atol=1e-5, rtol=1e-5)
     for before, after in zip(one.metrics, two.metrics, strict=True):
-        assert after == pytest.approx(before, rel=1e-4, abs=1e-4)
+        assert after == pytest.approx(before, rel=1e-3, abs=1e-4)
     for name, weight in one.weights.items():
         assert torch.allclose(weight, two.weights[name], atol=1e-4), name
 

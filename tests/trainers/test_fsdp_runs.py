@@ -17,7 +17,7 @@ from agentgym_trainers.policy import load_policy
 from agentgym_trainers.run_folder import read_metrics
 
 TESTS = Path(__file__).parent.parent
-SHAPE = ("train.groups=2", "train.group_size=4", "checkpoint.keep=9", "train.minibatches=2")
+SHAPE = ("train.groups=2", "train.minibatches=2", "checkpoint.keep=9", "dtype=float64")
 
 
 def train_on_two(site: Path, *overrides: str) -> subprocess.CompletedProcess[str]:

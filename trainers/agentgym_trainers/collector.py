@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentgym import Engine, Episode, Sampling, Task
 from agentgym_trainers.config import RolloutConfig
@@ -34,6 +35,19 @@ def rollout_limits(config: RolloutConfig) -> RolloutLimits:
         episode_s=config.episode_s,
         generate_s=config.generate_s,
     )
+
+
+class PlaysGroups(Protocol):
+    """What plays groups: here, or elsewhere."""
+
+    async def collect(self, tasks: Sequence[Task], group_size: int, *, name: str) -> list[Group]:
+        """One group per task, in the tasks' order."""
+
+    async def prepare(self, episodes: int) -> None:
+        """Get ready for so many episodes at once."""
+
+    async def play(self, task: Task, size: int, group_id: str) -> Group:
+        """One group."""
 
 
 class Collector:
@@ -68,13 +82,18 @@ class Collector:
         Args:
             name: Distinguishes this call from all others of the run; ids and seeds follow from it.
         """
-        await self._pool.prepare(len(tasks) * group_size)
+        await self.prepare(len(tasks) * group_size)
         plays = [
-            self._group(task, group_size, f"{name}.{number}") for number, task in enumerate(tasks)
+            self.play(task, group_size, f"{name}.{number}") for number, task in enumerate(tasks)
         ]
         return list(await asyncio.gather(*plays))
 
-    async def _group(self, task: Task, size: int, group_id: str) -> Group:
+    async def prepare(self, episodes: int) -> None:
+        """Make the environments for so many episodes at once."""
+        await self._pool.prepare(episodes)
+
+    async def play(self, task: Task, size: int, group_id: str) -> Group:
+        """Play one group."""
         played = await asyncio.gather(
             *(self._member(task, group_id, f"{group_id}.{member}") for member in range(size))
         )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
-from agentgym import Sampling, TaskSet
-from agentgym_trainers.collector import Collector, rollout_limits
+from agentgym import Sampling, TaskSet, UsageError
+from agentgym_trainers.collector import Collector, PlaysGroups, rollout_limits
 from agentgym_trainers.config import RunConfig
 from agentgym_trainers.context import ContextSettings, require_fit, tools_told
 from agentgym_trainers.engines.hf import HFEngine
 from agentgym_trainers.env_pool import EnvPool
 from agentgym_trainers.policy import Policy
 from agentgym_trainers.renderer import Renderer
+
+if TYPE_CHECKING:
+    from agentgym_trainers.distributed.elsewhere import Elsewhere
 
 
 @dataclass(slots=True)
@@ -27,13 +31,21 @@ class Session:
     policy: Policy
     engine: HFEngine
     _pools: dict[str, EnvPool]
+    elsewhere: Elsewhere | None = None
+
+    async def publish(self, version: int) -> None:
+        """Let all that play go on with the policy's present weights."""
+        await self.engine.update_weights(None, version, timeout_s=60)
+        if self.elsewhere is not None:
+            await self.elsewhere.update_weights(self.policy.model, version)
 
     def pool(self, split: str) -> EnvPool:
         """The environments of a split."""
         if split not in self._pools:
             env = self.config.env
             size = self.config.rollout.concurrency
-            self._pools[split] = EnvPool(env.id, env.kwargs, split=split, size=size)
+            away = self.elsewhere.pool(self.config, split) if self.elsewhere else None
+            self._pools[split] = away or EnvPool(env.id, env.kwargs, split=split, size=size)
         return self._pools[split]
 
     async def tasks(self, split: str) -> TaskSet:
@@ -50,8 +62,8 @@ class Session:
 
     async def collector(
         self, split: str, *, temperature: float, evaluating: bool = False
-    ) -> Collector:
-        """Plays episodes of a split with the session's engine.
+    ) -> PlaysGroups:
+        """Plays episodes of a split with the session's engine, or with those of the workers.
 
         Args:
             evaluating: With the context of ``eval``, where it differs from training's.
@@ -63,6 +75,10 @@ class Session:
         pool, renderer = self.pool(split), await self.renderer(split, rollout.context)
         limits = rollout_limits(rollout)
         require_fit(rollout.context, limits, renderer)
+        if self.elsewhere is not None:
+            away = self.elsewhere.collector(split, temperature=temperature, evaluating=evaluating)
+            if away is not None:
+                return away
         return Collector(
             pool,
             self.engine,
@@ -83,9 +99,23 @@ async def open_session(config: RunConfig, policy: Policy) -> AsyncIterator[Sessi
         max_rows=config.rollout.concurrency,
         compute_dtype=policy.compute_dtype,
     )
-    session = Session(config, policy, engine, {})
-    try:
-        yield session
-    finally:
-        await engine.aclose()
-        await asyncio.gather(*(pool.aclose() for pool in session._pools.values()))
+    with _elsewhere(config, policy) as elsewhere:
+        session = Session(config, policy, engine, {}, elsewhere)
+        try:
+            yield session
+        finally:
+            await engine.aclose()
+            await asyncio.gather(*(pool.aclose() for pool in session._pools.values()))
+
+
+def _elsewhere(config: RunConfig, policy: Policy) -> AbstractContextManager[Elsewhere | None]:
+    if not config.cluster.workers and not config.cluster.env_workers:
+        return nullcontext()
+    try:  # ray is an extra
+        from agentgym_trainers.distributed.elsewhere import parts_elsewhere
+    except ImportError as error:
+        raise UsageError(
+            f"cluster.workers needs {error.name!r}, which is not installed: "
+            "pip install 'agentgym[ray]'"
+        ) from error
+    return parts_elsewhere(config, policy.model)

@@ -10,7 +10,7 @@ from typing import Any
 
 from agentgym_trainers.batch import Batch, make_batch
 from agentgym_trainers.checkpoint import save_checkpoint
-from agentgym_trainers.collector import Collector, Group
+from agentgym_trainers.collector import Group, PlaysGroups
 from agentgym_trainers.config import RunConfig
 from agentgym_trainers.evaluate import choose_tasks, evaluate
 from agentgym_trainers.experience import gather
@@ -35,7 +35,7 @@ class Trainer:
     config: RunConfig
     session: Session
     run: RunFolder
-    collector: Collector
+    collector: PlaysGroups
     learner: Learner
     judges: Judges
     cursor: TaskCursor
@@ -55,7 +55,7 @@ class Trainer:
             await self.judges.ask(self.session.engine, self.step)
             batch, updates = self.update(groups)
             self.step += 1
-            await self.session.engine.update_weights(None, self.step, timeout_s=60)
+            await self.session.publish(self.step)
             timing = {
                 "time/rollout_s": collected - started,
                 "time/generate_s": self.session.engine.busy_s - busy,
@@ -135,7 +135,7 @@ async def make_trainer(
         learner.load_state_dict(state["learner"])
         judges.load_state_dict(state.get("judges", {}))  # older runs had none
         cursor.position = state["cursor"]
-        await session.engine.update_weights(None, step, timeout_s=60)
+        await session.publish(step)
     collector = await session.collector("train", temperature=config.rollout.temperature)
     return Trainer(config, session, run, collector, learner, judges, cursor, step)
 
