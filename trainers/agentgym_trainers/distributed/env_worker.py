@@ -96,6 +96,12 @@ class EnvWorkers:
         self._seats = [_Seat(f"environment worker {n}", _new_actor()) for n in range(count)]
         self._numbers = itertools.count()
 
+    async def where(self, number: int) -> str:
+        """Host and process of a worker."""
+        seat = self._seats[number]
+        told = await answer(seat.actor.where.remote(), seat.name, "to say where it is", _SLACK_S)
+        return str(told)
+
     def number(self) -> int:
         """For an environment, unlike all others."""
         return next(self._numbers)

@@ -35,7 +35,7 @@ _START_S = 300.0
 
 
 @dataclass(slots=True)
-class _Worker:
+class Worker:
     """A worker's name and its actor. Another takes the place of one that was lost."""
 
     name: str
@@ -56,9 +56,9 @@ class RayRollouts:
         self._weights = _stored(policy_model, version)
         cluster = config.cluster
         names = [f"rollout worker {number}" for number in range(cluster.workers)]
-        self._workers = [_Worker(name, new_worker(name, config)) for name in names]
-        self._free = [worker for worker in self._workers for _ in range(cluster.worker_groups)]
-        self._waiting: list[tuple[int, asyncio.Future[_Worker]]] = []
+        self.workers = [Worker(name, new_worker(name, config)) for name in names]
+        self._free = [worker for worker in self.workers for _ in range(cluster.worker_groups)]
+        self._waiting: list[tuple[int, asyncio.Future[Worker]]] = []
         self._numbers = itertools.count()
         self.lost: list[str] = []
         """What became of workers that were replaced."""
@@ -96,11 +96,11 @@ class RayRollouts:
 
     def close(self) -> None:
         """End the workers."""
-        for worker in self._workers:
+        for worker in self.workers:
             ray.kill(worker.actor)
 
     async def _ask(
-        self, worker: _Worker, settings: PlaySettings, task: Task, size: int, group_id: str
+        self, worker: Worker, settings: PlaySettings, task: Task, size: int, group_id: str
     ) -> Group:
         if worker.started is None:
             start = answer(worker.actor.start.remote(), worker.name, "to start", _START_S)
@@ -111,17 +111,17 @@ class RayRollouts:
         group: Group = await answer(pending, who, what, self._config.cluster.group_s)
         return group
 
-    def _replace(self, worker: _Worker, actor: Any) -> None:
+    def _replace(self, worker: Worker, actor: Any) -> None:
         if worker.actor is not actor:  # another of its groups was the first to find out
             return
         ray.kill(actor)
         worker.actor, worker.started = new_worker(worker.name, self._config), None
         worker.replaced += 1
 
-    async def _take(self, number: int) -> _Worker:
+    async def _take(self, number: int) -> Worker:
         if self._free:
             return self._free.pop(0)
-        mine: asyncio.Future[_Worker] = asyncio.get_running_loop().create_future()
+        mine: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (number, mine))
         try:
             return await mine
@@ -130,7 +130,7 @@ class RayRollouts:
                 self._give_back(mine.result())
             raise
 
-    def _give_back(self, worker: _Worker) -> None:
+    def _give_back(self, worker: Worker) -> None:
         while self._waiting:
             _, oldest = heapq.heappop(self._waiting)
             if not oldest.done():
