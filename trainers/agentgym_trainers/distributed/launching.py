@@ -22,6 +22,7 @@ from agentgym_trainers.distributed.parts import Part
 _MARK = "AGENTGYM_LAUNCH"
 _GRACE_S = 20.0
 _POLL_S = 0.5
+_GONE_S = 0.05
 _LAST_WORDS = 3
 
 
@@ -122,10 +123,13 @@ class Launch:
                 process.terminate()
         if self._waits:
             await asyncio.wait(self._waits, timeout=_GRACE_S)
-        for pid in _marked(self._mark):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        await asyncio.gather(*self._waits)
+        async with asyncio.timeout(_GRACE_S):
+            while left := list(_marked(self._mark)):
+                for pid in left:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                await asyncio.sleep(_GONE_S)
+            await asyncio.gather(*self._waits)
 
 
 async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
