@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from agentgym_trainers.batch import Batch, make_batch
 from agentgym_trainers.distributed.ranks import Ranks
 from agentgym_trainers.distributed.sharded_learner import ShardedLearner
 from agentgym_trainers.distributed.sharding import whole
+from agentgym_trainers.divergence import DivergedError
 from agentgym_trainers.experience import gather
 from agentgym_trainers.forward import TokenScores
 from agentgym_trainers.learner import BatchLoss, Learner, OptimizerSettings
+from agentgym_trainers.lora import LoraSettings, add_lora
 from agentgym_trainers.objective import Objective
 from agentgym_trainers.rows import Rows
 
@@ -70,9 +73,13 @@ class Case:
     micro_batch_tokens: int = 200
     recompute: bool = False
     tied: bool = False
+    adapters: bool = False
 
     def model(self) -> Any:
-        return small_policy(tie_word_embeddings=self.tied).model
+        policy = small_policy(tie_word_embeddings=self.tied)
+        if self.adapters:
+            add_lora(policy, LoraSettings(rank=4), seed=0)
+        return policy.model
 
     def learner(self, make: Any, *ranks: Ranks) -> Any:
         return make(
@@ -121,7 +128,8 @@ def together(case: Case, ranks: Ranks) -> Outcome | None:
 def _gradient(learner: Learner, case: Case) -> tuple[float, list[torch.Tensor]]:
     objective = Objective(case.batch, case.algorithm)
     loss, _ = learner.gradients(case.batch.rows, objective, temperature=TEMPERATURE)
-    gradient = [whole(one.grad).clone() for one in learner.model.parameters()]
+    trained = (one for one in learner.model.parameters() if one.requires_grad)
+    gradient = [whole(one.grad).clone() for one in trained]
     return loss, gradient
 
 
@@ -160,6 +168,38 @@ class FaultyLoss:
         if int(os.environ["RANK"]) == self.fault.rank:
             self.fault.strike()
         return self.objective(scores, rows, numbers)
+
+
+@dataclass(slots=True)
+class BrokenLoss:
+    """A loss that is not a number for one row."""
+
+    guilty: int
+
+    def __call__(self, scores: TokenScores, rows: Rows, numbers: torch.Tensor) -> BatchLoss:
+        sampled_B = rows.mask_ST.any(dim=1)  # a dummy row is nobody's
+        factor_B = torch.where((numbers == self.guilty) & sampled_B, torch.inf, 1.0)
+        return BatchLoss((scores.logp_BT.sum(dim=1) * factor_B).sum(), {})
+
+
+def diverge(ranks: Ranks, folder: Path) -> tuple[str, dict[str, float]] | None:
+    """One step that diverges and one that does not; the error, and the metrics of the second."""
+    chosen = Algorithm()
+    case = Case("", chosen, some_batch(chosen))
+    model = small_policy().model
+    learner = ShardedLearner(
+        model, OptimizerSettings(), ranks, micro_batch_tokens=200, diverged_folder=folder
+    )
+    if not ranks.leads:
+        learner.follow()
+        return None
+    try:
+        learner.update(case.batch.rows, BrokenLoss(2), temperature=1.0)
+    except DivergedError as error:
+        message = str(error)
+    metrics = _step(learner, case)
+    learner.stop()
+    return message, metrics
 
 
 def fail(ranks: Ranks, fault: Fault) -> None:

@@ -1,12 +1,14 @@
 """Two processes that share a learner compute what one computes: loss, gradient, weights, state."""
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from fsdp_cases import Case, Fault, Outcome, alone, compute, fail, some_batch
+from fsdp_cases import Case, Fault, Outcome, alone, compute, diverge, fail, some_batch
 from local_ranks import PATIENT, environment_of, run_ranks
 from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public all the same
 
@@ -42,6 +44,7 @@ CASES = [
     case("a rank without rows, packed", "rloo", rows=1, packed=True),
     case("tied embeddings", "grpo", tied=True),
     case("recomputing activations", "grpo", recompute=True),
+    case("adapters", "grpo", adapters=True),
 ]
 
 
@@ -99,6 +102,19 @@ def test_the_survivor_says_whom_it_waited_for_and_why(fault: Fault, reason: str)
     assert "of optimiser step 2" in survivor
     assert re.search(reason, survivor), survivor
     assert re.search(rf"rank {fault.rank} \(\S+, pid \d+\) was last at", survivor), survivor
+
+
+def test_rows_that_diverge_are_found_among_all_ranks_and_the_next_step_works(
+    tmp_path: Path,
+) -> None:
+    leader, follower = run_ranks(diverge, tmp_path)
+    assert (leader.error, follower.error) == ("", "")
+    message, metrics = leader.value
+    assert "optimiser step 1: loss -inf" in message
+    assert "1 of 14 rows are to blame" in message
+    (line,) = (tmp_path / "diverged-step-1.jsonl").read_text().splitlines()
+    assert json.loads(line)["row"] == 2
+    assert metrics["grad_norm"] > 0
 
 
 def test_a_rank_that_never_came_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

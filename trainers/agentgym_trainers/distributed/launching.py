@@ -123,6 +123,9 @@ class Launch:
                 process.terminate()
         if self._waits:
             await asyncio.wait(self._waits, timeout=_GRACE_S)
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.kill()
         async with asyncio.timeout(_GRACE_S):
             while left := list(_marked(self._mark)):
                 for pid in left:

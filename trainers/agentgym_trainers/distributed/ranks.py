@@ -137,13 +137,19 @@ def joined_ranks(device: torch.device, waits: Waits) -> Iterator[Ranks]:
     """
     rank, size = _number("RANK"), _number("WORLD_SIZE")
     store = _meet(os.environ, rank, size, timedelta(seconds=waits.meet_s))
-    dist.init_process_group(
-        _BACKENDS[device.type],
-        store=PrefixStore("group", store),
-        rank=rank,
-        world_size=size,
-        timeout=timedelta(seconds=waits.collective_s),
-    )
+    try:
+        dist.init_process_group(
+            _BACKENDS[device.type],
+            store=PrefixStore("group", store),
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(seconds=waits.collective_s),
+        )
+    except RuntimeError as error:
+        raise PeerError(
+            f"rank {rank} of {size} met the others, but reaches one of them no more: "
+            f"{_short(error)}"
+        ) from error
     try:
         orders = dist.new_group(backend="gloo", timeout=timedelta(seconds=waits.order_s))
         mesh = init_device_mesh(device.type, (size,), mesh_dim_names=("learners",))

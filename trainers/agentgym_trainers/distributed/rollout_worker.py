@@ -71,7 +71,6 @@ class RolloutWorker:
         """Load the policy and open engine and environments; says where this is."""
         async with self._changing:
             if self._opened is None:
-                torch.set_num_threads(1)
                 self._opened = await self._stack.enter_async_context(self._open())
         return f"{socket.gethostname()}, pid {os.getpid()}"
 
