@@ -25,6 +25,7 @@ from agentgym.errors import AgentGymError, UsageError
 _BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 _WORDS = ("gloo", "nccl", "connection", "timed out", "socket", "store")
 """What tells a failed collective from any other RuntimeError of torch."""
+_FAILED = ", and failed: "
 _ASK = timedelta(seconds=2)
 
 
@@ -96,7 +97,7 @@ class Ranks:
         except BaseException as error:
             self.broken = True
             if not _is_of_the_network(error):
-                self._note(f"{self._place} {what}, and failed: {_short(error)}")
+                self._note(f"{self._place} {what}{_FAILED}{_short(error)}")
                 raise
             raise PeerError(
                 f"rank {self.rank} of {self.size} waited for {what}: {_short(error)}; "
@@ -108,12 +109,13 @@ class Ranks:
             self._store.set(f"place/{self.rank}", place)
 
     def _who_is_behind(self) -> str:
-        """The ranks that did not get here, or all others if they did."""
+        """The ranks that say they failed; else those that did not get here; else all others."""
         others = {n: self._place_of(n) for n in range(self.size) if n != self.rank}
+        failed = {n: place for n, place in others.items() if _FAILED in place[1]}
         behind = {n: place for n, place in others.items() if place[0] < self._place}
         return "; ".join(
             f"rank {number} ({self._address_of(number)}) was last at: {place[1]}"
-            for number, place in (behind or others).items()
+            for number, place in (failed or behind or others).items()
         )
 
     def _place_of(self, number: int) -> tuple[int, str]:
