@@ -43,6 +43,12 @@ def test_torch_stays_in_the_trainers(name: str) -> None:
         assert not imported(path) & {"torch", "transformers", "ray"}, path
 
 
+def test_ray_stays_where_processes_are_started() -> None:
+    folder = ROOTS["agentgym_trainers"][0]
+    users = {path.parent.name for path in folder.rglob("*.py") if "ray" in imported(path)}
+    assert users == {"distributed"}
+
+
 def test_the_roots_of_the_other_packages_are_plain_folders() -> None:
     for folder in ("envs", "tools", "trainers"):
         assert not (ROOT / folder / "__init__.py").exists()

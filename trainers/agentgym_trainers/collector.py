@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from agentgym import Engine, Episode, Sampling, Task
 from agentgym_trainers.config import RolloutConfig
@@ -40,6 +41,25 @@ def rollout_limits(config: RolloutConfig) -> RolloutLimits:
         episode_s=config.episode_s,
         generate_s=config.generate_s,
     )
+
+
+class Player(Protocol):
+    """What plays groups: here, or elsewhere."""
+
+    async def prepare(self, episodes: int) -> None:
+        """Get ready for so many episodes at once."""
+
+    async def play(
+        self, task: Task, size: int, group_id: str, *, finished: Callable[[], None] = ...
+    ) -> Group:
+        """One group; ``finished`` is called after each member."""
+
+
+class PlaysGroups(Player, Protocol):
+    """What plays many groups as well, and gives them back together."""
+
+    async def collect(self, tasks: Sequence[Task], group_size: int, *, name: str) -> list[Group]:
+        """One group per task, in the tasks' order."""
 
 
 class Collector:

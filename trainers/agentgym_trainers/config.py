@@ -155,6 +155,10 @@ class TrainConfig(Section):
     trace: bool = Field(
         False, description="Leave trace.json: who waited for whom, for chrome://tracing."
     )
+    learner: Literal["local", "fsdp"] = Field(
+        "local",
+        description="fsdp: sharded over the processes of torchrun; agentgym launch does so.",
+    )
     algorithm: Annotated[Algorithm, BeforeValidator(expand), AfterValidator(check)] = Algorithm()
     critic: CriticConfig = CriticConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -228,6 +232,37 @@ class CheckpointConfig(Section):
     )
 
 
+class ClusterConfig(Section):
+    """What ``agentgym launch`` starts, and how long its parts wait for each other."""
+
+    learners: int = Field(
+        1, ge=1, description="Processes of the learner, a GPU each; above 1: train.learner=fsdp."
+    )
+    servers: int = Field(0, ge=0, description="vLLM servers, a GPU each.")
+    workers: int = Field(
+        0, ge=0, description="Ray workers that play episodes; 0: the trainer's process plays them."
+    )
+    worker_groups: int = Field(
+        1, ge=1, description="Groups a worker plays at once; 1 repeats bit for bit."
+    )
+    worker_gpus: float = Field(
+        0, ge=0, description="GPUs of a worker, for an engine of its own; 0: it plays on the CPU."
+    )
+    env_workers: int = Field(
+        0, ge=0, description="Ray workers that hold the environments of episodes played here."
+    )
+    ray_address: str | None = Field(
+        None, description="Ray cluster to join; null: one is started here for the run."
+    )
+    group_s: float = Field(3_600, gt=0, description="Wall seconds a worker may take for a group.")
+    collective_s: float = Field(
+        120, gt=0, description="Wall seconds a learner's rank waits for the others in one step."
+    )
+    order_s: float = Field(
+        14_400, gt=0, description="Wall seconds it waits while rank 0 plays or evaluates."
+    )
+
+
 class RunConfig(Section):
     """Everything about a run."""
 
@@ -247,6 +282,7 @@ class RunConfig(Section):
     sft: SftConfig = SftConfig()
     eval: EvalConfig = EvalConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    cluster: ClusterConfig = ClusterConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -30,6 +30,11 @@ def with_dummy_rows(batch: Batch, world_size: int) -> Batch:
     )
 
 
+def dummy_row(rows: Rows) -> Rows:
+    """One dummy row alone, for a rank that has no row of the micro-batch."""
+    return _padded_rows(rows.take(torch.tensor([0])), 1).take(torch.tensor([1]))
+
+
 def _padded_rows(rows: Rows, missing: int) -> Rows:
     episode_S = rows.episode_S
     return Rows(

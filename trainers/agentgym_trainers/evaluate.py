@@ -11,7 +11,7 @@ import numpy as np
 
 from agentgym import Episode, Task, TaskSet
 from agentgym.episode import TurnKind
-from agentgym_trainers.collector import Collector
+from agentgym_trainers.collector import PlaysGroups
 
 _Z95 = 1.959964
 _MISSES = 100
@@ -42,7 +42,7 @@ class EvalReport:
 
 
 async def evaluate(
-    collector: Collector, tasks: Sequence[Task], *, name: str
+    collector: PlaysGroups, tasks: Sequence[Task], *, name: str
 ) -> tuple[EvalReport, list[Episode]]:
     """Play each task once."""
     groups = await collector.collect(tasks, 1, name=name)

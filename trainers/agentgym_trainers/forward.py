@@ -39,13 +39,21 @@ class TokenScores:
     entropy_BT: torch.Tensor
 
 
-def score(model: Any, rows: Rows, *, temperature: float, packed: bool = False) -> TokenScores:
+def score(
+    model: Any,
+    rows: Rows,
+    *,
+    temperature: float,
+    packed: bool = False,
+    share_prefix: bool = True,
+) -> TokenScores:
     """Score ``rows`` with ``model``.
 
     Args:
         temperature: The one they were sampled at.
         packed: Lay the rows out in one sequence; only for a model that
             :func:`~agentgym_trainers.packing.prepare_packing` accepted.
+        share_prefix: Compute what all padded rows begin with once, by a pass of its own.
     """
     device = model.device
     token_ids_BT, mask_BT = rows.token_ids_ST.to(device), rows.mask_ST.to(device)
@@ -53,7 +61,9 @@ def score(model: Any, rows: Rows, *, temperature: float, packed: bool = False) -
     sampled_BT[:, 0] = False  # nothing predicts the first token
     row_M, column_M = sampled_BT.nonzero(as_tuple=True)
     # The token at position t is predicted from position t - 1.
-    hidden_ME = hidden_at(model, rows, row_M, column_M - 1, packed=packed)
+    hidden_ME = hidden_at(
+        model, rows, row_M, column_M - 1, packed=packed, share_prefix=share_prefix
+    )
     logp_M, entropy_M = _score_hidden(
         model.get_output_embeddings(), hidden_ME, token_ids_BT[row_M, column_M], temperature
     )
@@ -65,16 +75,25 @@ def score(model: Any, rows: Rows, *, temperature: float, packed: bool = False) -
 
 
 def hidden_at(
-    model: Any, rows: Rows, row_M: torch.Tensor, column_M: torch.Tensor, *, packed: bool
+    model: Any,
+    rows: Rows,
+    row_M: torch.Tensor,
+    column_M: torch.Tensor,
+    *,
+    packed: bool,
+    share_prefix: bool = True,
 ) -> torch.Tensor:
     """Last hidden states (M, E) after the tokens at these places.
 
     Args:
         rows: A place before the token that precedes a row's first sampled one cannot be read.
-        packed: As for :func:`score`.
+        packed, share_prefix: As for :func:`score`.
     """
-    hidden_of = _packed_hidden if packed else _padded_hidden
-    return hidden_of(model, rows, row_M, column_M)
+    if packed:
+        return _packed_hidden(model, rows, row_M, column_M)
+    recomputes = any(layer.training for layer in _layers_that_recompute(model))
+    shares = share_prefix and not recomputes  # recomputing layers have no cache
+    return _padded_hidden(model, rows, row_M, column_M, shared_prefix(rows) if shares else 0)
 
 
 def allow_recomputation(model: Any) -> None:
@@ -128,11 +147,9 @@ def _packed_hidden(
 
 
 def _padded_hidden(
-    model: Any, rows: Rows, row_M: torch.Tensor, column_M: torch.Tensor
+    model: Any, rows: Rows, row_M: torch.Tensor, column_M: torch.Tensor, shared: int
 ) -> torch.Tensor:
     token_ids_BT = rows.token_ids_ST.to(model.device)
-    recomputes = any(layer.training for layer in _layers_that_recompute(model))
-    shared = 0 if recomputes else shared_prefix(rows)  # recomputing layers have no cache
     if shared:
         hidden_BTE = _hidden_after_prefix(model, token_ids_BT, shared)
     else:

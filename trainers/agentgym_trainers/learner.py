@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from agentgym_trainers.divergence import DivergedError, RowOutcome, offending_rows, save_rows
 from agentgym_trainers.forward import (
@@ -120,7 +121,7 @@ class Learner:
         """
         self._optimizer.zero_grad(set_to_none=True)
         total, sums = self.gradients(rows, loss_of, temperature=temperature)
-        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self.settings.clip_norm))
+        norm = self._clip()
         if not math.isfinite(total) or not math.isfinite(norm):
             what = f"optimiser step {self.steps + 1}: loss {total}, gradient norm {norm}"
             raise self._diverged(what, rows, loss_of, temperature, advantages_ST)
@@ -137,12 +138,25 @@ class Learner:
         """Accumulate the gradient of the whole batch; returns its loss and the metric sums."""
         total = 0.0
         sums: dict[str, float] = {}
-        for numbers in cut(rows, self._micro_batch_tokens, packed=self.packed):
-            _, outcome = self._backward(rows.take(numbers), numbers, loss_of, temperature)
+        for part, numbers in self._micro_batches(rows):
+            _, outcome = self._backward(part, numbers, loss_of, temperature)
             total += float(outcome.loss.detach())
             for name, value in outcome.sums.items():
                 sums[name] = sums.get(name, 0.0) + value
         return total, sums
+
+    def _clip(self) -> float:
+        """Clip the accumulated gradient; its norm before."""
+        clip_norm = self.settings.clip_norm
+        return _number(torch.nn.utils.clip_grad_norm_(self._parameters, clip_norm))
+
+    def _micro_batches(self, rows: Rows) -> Iterator[tuple[Rows, torch.Tensor]]:
+        """What this process computes, with its row numbers in ``rows``."""
+        for numbers in cut(rows, self._micro_batch_tokens, packed=self.packed):
+            yield rows.take(numbers), numbers
+
+    def _score(self, part: Rows, temperature: float) -> TokenScores:
+        return score(self.model, part, temperature=temperature, packed=self.packed)
 
     def _backward(
         self, part: Rows, numbers: torch.Tensor, loss_of: LossFunction, temperature: float
@@ -151,7 +165,7 @@ class Learner:
             computing_in(self._compute_dtype, self.model.device),
             recomputing_activations(self.model),
         ):
-            scores = score(self.model, part, temperature=temperature, packed=self.packed)
+            scores = self._score(part, temperature)
         outcome = loss_of(scores, part, numbers)
         outcome.loss.backward()
         return scores, outcome
@@ -183,13 +197,15 @@ class Learner:
         self, rows: Rows, loss_of: LossFunction, temperature: float, number: int
     ) -> RowOutcome:
         self._optimizer.zero_grad(set_to_none=True)
-        numbers = torch.tensor([number])
-        scores, outcome = self._backward(rows.take(numbers), numbers, loss_of, temperature)
-        norm = float(
-            torch.nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        )
+        scores, outcome = self._backward(*self._alone(rows, number), loss_of, temperature)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = _number(torch.nn.utils.get_total_norm(gradients))
         logp_T = scores.logp_BT[0].detach().cpu()
         return RowOutcome(number, float(outcome.loss.detach()), norm, logp_T)
+
+    def _alone(self, rows: Rows, number: int) -> tuple[Rows, torch.Tensor]:
+        numbers = torch.tensor([number])
+        return rows.take(numbers), numbers
 
     def state_dict(self) -> dict[str, Any]:
         """Optimiser and schedule, for a checkpoint."""
@@ -209,3 +225,7 @@ class Learner:
             progress = min((step - settings.warmup_steps) / span, 1.0)
             return settings.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))
         return settings.learning_rate
+
+
+def _number(norm: torch.Tensor) -> float:
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)

@@ -6,6 +6,7 @@ Shape letters: ``N`` episodes, ``S`` rows, ``B`` rows of a micro-batch, ``T`` to
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -42,12 +43,19 @@ class Objective:
 
     def __init__(self, batch: Batch, algorithm: Algorithm) -> None:
         self.extremes = {"ratio_min": 1.0, "ratio_max": 1.0}
-        self._batch = batch
+        self._batch = replace(batch, episodes=())  # a rank that is sent this needs no texts
         self._algorithm = algorithm
         self._denom = _DENOMINATORS[algorithm.aggregation](batch)
         self._tokens_N = torch.zeros(len(batch.episodes)).index_add(
             0, batch.rows.episode_S, batch.rows.mask_ST.sum(dim=1).float()
         )
+
+    def widen(self, low: float, high: float) -> None:
+        """Let ``extremes`` reach this far, too."""
+        self.extremes = {
+            "ratio_min": min(self.extremes["ratio_min"], low),
+            "ratio_max": max(self.extremes["ratio_max"], high),
+        }
 
     def __call__(self, scores: TokenScores, rows: Rows, numbers: torch.Tensor) -> BatchLoss:
         algorithm, batch, logp_BT = self._algorithm, self._batch, scores.logp_BT
@@ -103,12 +111,7 @@ class Objective:
             below_BT = (ratio_BT < 1 - self._algorithm.clip_low) & mask_BT
             clips = self._algorithm.loss in CLIPPED_LOSSES
             if mask_BT.any():
-                low, high = self.extremes["ratio_min"], self.extremes["ratio_max"]
-                low, high = (
-                    min(low, float(ratio_BT[mask_BT].min())),
-                    max(high, float(ratio_BT.max())),
-                )
-                self.extremes = {"ratio_min": low, "ratio_max": high}
+                self.widen(float(ratio_BT[mask_BT].min()), float(ratio_BT.max()))
             return {
                 "tokens_sum": float(mask_BT.sum()),
                 "entropy_sum": float(scores.entropy_BT[mask_BT].sum()),

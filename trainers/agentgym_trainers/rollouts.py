@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from agentgym import Task
-from agentgym_trainers.collector import Group
+from agentgym_trainers.collector import Group, Player
 from agentgym_trainers.ledger import CopyState, Ledger
 from agentgym_trainers.schedule import capacity
 from agentgym_trainers.task_cursor import TaskCursor
 from agentgym_trainers.timeline import Timeline
 
 _log = logging.getLogger(__name__)
-
-
-class Player(Protocol):
-    """What plays groups: a :class:`~agentgym_trainers.collector.Collector`, or many of them."""
-
-    async def prepare(self, episodes: int) -> None:
-        """Get ready for so many episodes at once."""
-
-    async def play(
-        self, task: Task, size: int, group_id: str, *, finished: Callable[[], None]
-    ) -> Group:
-        """Play one group."""
 
 
 @dataclass(frozen=True, slots=True)

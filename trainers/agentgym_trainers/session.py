@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
-from agentgym import Engine, Sampling, TaskSet
-from agentgym_trainers.collector import Collector, rollout_limits
+from agentgym import Engine, Sampling, TaskSet, UsageError
+from agentgym_trainers.collector import Collector, PlaysGroups, rollout_limits
 from agentgym_trainers.config import RunConfig
 from agentgym_trainers.context import ContextSettings, require_fit, tools_told
 from agentgym_trainers.engines.opening import open_engine
@@ -22,6 +23,9 @@ from agentgym_trainers.timeline import Timeline
 
 _TRACED_SPANS = 200_000
 
+if TYPE_CHECKING:
+    from agentgym_trainers.distributed.elsewhere import Elsewhere
+
 
 @dataclass(slots=True)
 class Session:
@@ -32,13 +36,34 @@ class Session:
     engine: Engine
     timeline: Timeline
     _pools: dict[str, EnvPool]
+    elsewhere: Elsewhere | None = None
+
+    async def publish(self, version: int) -> None:
+        """Let all that play go on with the policy's present weights.
+
+        Raises:
+            EnvError: The engine does not take them.
+        """
+        settings, engine = self.config, self.engine
+        # Calls that run have generate_s themselves; they end before the pause does.
+        longest = settings.rollout.generate_s + settings.engine.update_s
+        await engine.pause(timeout_s=longest, drain=settings.train.drain)
+        try:
+            await engine.update_weights(
+                self.policy.model, version, timeout_s=settings.engine.update_s
+            )
+        finally:
+            await engine.resume()
+        if self.elsewhere is not None:
+            await self.elsewhere.update_weights(self.policy.model, version)
 
     def pool(self, split: str) -> EnvPool:
         """The environments of a split."""
         if split not in self._pools:
             env = self.config.env
             size = self.config.rollout.concurrency
-            self._pools[split] = EnvPool(env.id, env.kwargs, split=split, size=size)
+            away = self.elsewhere.pool(self.config, split) if self.elsewhere else None
+            self._pools[split] = away or EnvPool(env.id, env.kwargs, split=split, size=size)
         return self._pools[split]
 
     async def tasks(self, split: str) -> TaskSet:
@@ -55,8 +80,8 @@ class Session:
 
     async def collector(
         self, split: str, *, temperature: float, evaluating: bool = False
-    ) -> Collector:
-        """Plays episodes of a split with the session's engine.
+    ) -> PlaysGroups:
+        """Plays episodes of a split with the session's engine, or with those of the workers.
 
         Args:
             evaluating: With the context of ``eval``, where it differs from training's.
@@ -68,6 +93,10 @@ class Session:
         pool, renderer = self.pool(split), await self.renderer(split, rollout.context)
         limits = rollout_limits(rollout)
         require_fit(rollout.context, limits, renderer)
+        if self.elsewhere is not None:
+            away = self.elsewhere.collector(split, temperature=temperature, evaluating=evaluating)
+            if away is not None:
+                return away
         return Collector(
             pool,
             self.engine,
@@ -84,16 +113,30 @@ class Session:
 async def open_session(config: RunConfig, policy: Policy) -> AsyncIterator[Session]:
     """Start the engine; stop it and close all environments at the end."""
     torch.manual_seed(config.seed)
-    engine = await open_engine(
-        config.engine.name, config.engine.options, policy, engine_settings(config)
-    )
     timeline = Timeline(keep=_TRACED_SPANS if config.train.trace else 0)
-    session = Session(config, policy, engine, timeline, {})
-    try:
-        yield session
-    finally:
-        await engine.aclose()
-        await asyncio.gather(*(pool.aclose() for pool in session._pools.values()))
+    with _elsewhere(config, policy) as elsewhere:
+        engine = await open_engine(
+            config.engine.name, config.engine.options, policy, engine_settings(config)
+        )
+        session = Session(config, policy, engine, timeline, {}, elsewhere)
+        try:
+            yield session
+        finally:
+            await engine.aclose()
+            await asyncio.gather(*(pool.aclose() for pool in session._pools.values()))
+
+
+def _elsewhere(config: RunConfig, policy: Policy) -> AbstractContextManager[Elsewhere | None]:
+    if not config.cluster.workers and not config.cluster.env_workers:
+        return nullcontext()
+    try:  # ray is an extra
+        from agentgym_trainers.distributed.elsewhere import parts_elsewhere
+    except ImportError as error:
+        raise UsageError(
+            f"cluster.workers needs {error.name!r}, which is not installed: "
+            "pip install 'agentgym[ray]'"
+        ) from error
+    return parts_elsewhere(config, policy.model)
 
 
 def engine_settings(config: RunConfig) -> EngineSettings:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from agentgym.errors import EnvError
@@ -26,6 +27,7 @@ from agentgym_trainers.metrics import (
     staleness_metrics,
 )
 from agentgym_trainers.objective import Objective
+from agentgym_trainers.policy import Policy
 from agentgym_trainers.rollouts import RolloutPlan, Rollouts, Round
 from agentgym_trainers.run_folder import RunFolder
 from agentgym_trainers.session import Session
@@ -39,6 +41,8 @@ _log = logging.getLogger(__name__)
 _PUBLISH_TRIES = 3
 
 Report = Callable[[int, Mapping[str, float]], None]
+MakeLearner = Callable[[RunConfig, Policy, Path], Learner]
+"""From the configuration, the policy it trains in place, and the run's folder."""
 
 
 @dataclass(slots=True)
@@ -114,23 +118,11 @@ class Trainer:
         for left in reversed(range(_PUBLISH_TRIES)):
             try:
                 with self.session.timeline.span("learner", "publish"):
-                    return await self._publish()
+                    return await self.session.publish(self.step)
             except EnvError as error:
                 if not left or not error.retryable:
                     raise
                 _log.warning("the engine did not take new weights (%s); once more", error)
-
-    async def _publish(self) -> None:
-        engine, settings = self.session.engine, self.config
-        # Calls that run have generate_s themselves; they end before the pause does.
-        longest = settings.rollout.generate_s + settings.engine.update_s
-        await engine.pause(timeout_s=longest, drain=settings.train.drain)
-        try:
-            await engine.update_weights(
-                self.session.policy.model, self.step, timeout_s=settings.engine.update_s
-            )
-        finally:
-            await engine.resume()
 
     def _write_down(self, round_: Round, metrics: dict[str, float], report: Report) -> None:
         """Leave episodes and metrics; only then is the step one that a checkpoint may hold."""
@@ -205,18 +197,10 @@ async def make_trainer(
     *,
     step: int = 0,
     state: dict[str, Any] | None = None,
+    make_learner: MakeLearner | None = None,
 ) -> Trainer:
     """Build a trainer, at the start or where a checkpoint's ``state`` left off."""
-    settings = config.train.optimizer
-    learner = Learner(
-        session.policy.model,
-        optimizer_settings(settings, config.train.steps * config.train.minibatches),
-        micro_batch_tokens=settings.micro_batch_tokens,
-        compute_dtype=session.policy.compute_dtype,
-        packed=settings.packed,
-        recompute=settings.activation_checkpointing,
-        diverged_folder=run.path,
-    )
+    learner = (make_learner or local_learner)(config, session.policy, run.path)
     renderer = await session.renderer("train")
     judges = make_judges(config, session.policy, renderer, packed=learner.packed)
     ledger = Ledger(config.train.group_size)
@@ -258,6 +242,20 @@ def rollout_plan(config: RunConfig) -> RolloutPlan:
         distinct=settings.dynamic_sampling,
         spare=settings.groups if settings.spare_groups is None else settings.spare_groups,
         watchdog_s=settings.watchdog_s,
+    )
+
+
+def local_learner(config: RunConfig, policy: Policy, folder: Path) -> Learner:
+    """The learner in this process alone."""
+    settings = config.train.optimizer
+    return Learner(
+        policy.model,
+        optimizer_settings(settings, config.train.steps * config.train.minibatches),
+        micro_batch_tokens=settings.micro_batch_tokens,
+        compute_dtype=policy.compute_dtype,
+        packed=settings.packed,
+        recompute=settings.activation_checkpointing,
+        diverged_folder=folder,
     )
 
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,13 +21,14 @@ from agentgym_trainers.commands.interrupts import Interrupts
 from agentgym_trainers.commands.progress import progress
 from agentgym_trainers.commands.tables import report_table
 from agentgym_trainers.config import RunConfig
+from agentgym_trainers.distributed.learning import train_together
 from agentgym_trainers.evaluate import EvalReport
 from agentgym_trainers.lora import adapt
 from agentgym_trainers.plot import plot_runs
 from agentgym_trainers.policy import load_policy
 from agentgym_trainers.run_folder import RunFolder, read_metrics
 from agentgym_trainers.session import open_session
-from agentgym_trainers.trainer import Trainer, make_trainer
+from agentgym_trainers.trainer import MakeLearner, Trainer, make_trainer
 
 
 def main(
@@ -38,13 +40,16 @@ def main(
     quiet_libraries()
     config = read_arguments(arguments, "train")
     try:
-        asyncio.run(run(config, Console()))
+        if config.train.learner == "fsdp":
+            train_together(config, partial(run, config, Console()))
+        else:
+            asyncio.run(run(config, Console()))
     except KeyboardInterrupt:
         typer.echo(f"interrupted; go on with resume=true run_dir={config.run_dir}", err=True)
         raise typer.Exit(130) from None
 
 
-async def run(config: RunConfig, console: Console) -> None:
+async def run(config: RunConfig, console: Console, make_learner: MakeLearner | None = None) -> None:
     """Evaluate, train, evaluate again, draw the curve."""
     assert config.run_dir is not None  # read_arguments fills it in
     step, state, model = 0, None, config.model
@@ -59,7 +64,9 @@ async def run(config: RunConfig, console: Console) -> None:
         await session.tasks("train")
         folder = RunFolder(config.run_dir, config, resume=config.resume)
         try:
-            trainer = await make_trainer(config, session, folder, step=step, state=state)
+            trainer = await make_trainer(
+                config, session, folder, step=step, state=state, make_learner=make_learner
+            )
             await _run(trainer, console)
         finally:
             folder.close()
