@@ -64,7 +64,7 @@ class ChaosEngine:
 
     def __init__(self, tokenizer: Any, *, faults: bool) -> None:
         self.tokenizer, self.faults = tokenizer, faults
-        self.version, self.calls, self.updates = 0, {}, 0
+        self.version = self.updates = 0
         self.calls: dict[str, int] = {}
 
     async def generate(
@@ -135,7 +135,7 @@ class ChaosEnv(TextEnv):
                 return StepResult((Message("user", DROP),))
             case "!box":
                 async with open_sandbox("process", allow_unsafe=True) as box:
-                    await box.close()
+                    await box.aclose()
                     await box.exec(["true"])
         self.asked += 1
         even = {"even": float(len(action.raw) % 2 == 0)}

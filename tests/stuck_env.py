@@ -15,7 +15,7 @@ class StuckEnv(EvenEnv):
     taken: ClassVar[int] = 0
 
     def __init__(self, *, free: int = 1_000_000, **options: object) -> None:
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[arg-type]  # passed through
         self.free = free
 
     async def astep(self, action: Action) -> StepResult:

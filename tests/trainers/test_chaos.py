@@ -142,5 +142,12 @@ async def test_whatever_fails_the_others_are_trained_on_as_if_nothing_had(
     tries = sum(min(failing_tries(copy), 3) for copy in COPIES)
     assert sum(line["env_errors"] for line in lines) >= tries  # a busy machine may add time-outs
     kinds = {name for line in lines for name in line if name.startswith("env_error/")}
-    told = {"engine_failed", "engine_aborted", "server_died", "env_timeout", "remote_lost"}
+    told = {
+        "engine_failed",
+        "engine_aborted",
+        "server_died",
+        "sandbox_died",
+        "env_timeout",
+        "remote_lost",
+    }
     assert {f"env_error/{kind}" for kind in told} <= kinds

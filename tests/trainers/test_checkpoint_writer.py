@@ -3,16 +3,14 @@
 import asyncio
 import os
 import random
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from full_disk import files_of_at_most
 
 from agentgym import UsageError
 from agentgym_trainers.checkpoint import (
@@ -30,17 +28,6 @@ from agentgym_trainers.snapshot import copied, random_state, restore_random_stat
 @pytest.fixture
 def policy(policy_folder: Path) -> Policy:
     return load_policy(str(policy_folder))
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """As on a disk that is full: what is longer cannot be written."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def names(folder: Path) -> list[str]:

@@ -71,14 +71,15 @@ def check_exactly_once(run: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    policy_folder: Path, tmp_path: Path
+    warm_policy_folder: Path, tmp_path: Path
 ) -> None:
-    runs = killed_runs(policy_folder, tmp_path, staleness=0, kills=KILLS)
+    runs = killed_runs(warm_policy_folder, tmp_path, staleness=0, kills=KILLS)
     whole = tmp_path / "whole"
     check_exactly_once(whole)
     for run in runs:
         check_exactly_once(run)
         assert loss_curve(run) == loss_curve(whole)
+        assert any(line.get("learner/grad_norm", 0) > 0 for line in loss_curve(run))
         assert ledger_of(run).state_dict() == ledger_of(whole).state_dict()
         weights = [
             list_checkpoints(one / "checkpoints")[-1] / "model.safetensors" for one in (run, whole)
@@ -88,9 +89,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 
 @pytest.mark.slow
 def test_a_killed_run_that_plays_ahead_trains_on_no_copy_twice(
-    policy_folder: Path, tmp_path: Path
+    warm_policy_folder: Path, tmp_path: Path
 ) -> None:
-    for run in killed_runs(policy_folder, tmp_path, staleness=1, kills=KILLS // 2):
+    for run in killed_runs(warm_policy_folder, tmp_path, staleness=1, kills=KILLS // 2):
         check_exactly_once(run)
         lags = [line.get("staleness/max", 0) for line in read_metrics(run)]
         assert max(lags) <= 1

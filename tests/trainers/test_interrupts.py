@@ -28,7 +28,7 @@ def train(policy: Path, run: Path, *overrides: str) -> subprocess.Popen[str]:
         f"model={policy}",
         f"run_dir={run}",
         "env.id=test/Stuck-v0",
-        "rollout.turn_tokens=6",
+        "rollout.turn_tokens=8",
         "rollout.episode_s=3600",
         "train.groups=2",
         "train.group_size=2",
@@ -75,11 +75,11 @@ def steps(run: Path) -> list[dict[str, Any]]:
 
 
 def test_ctrl_c_twice_saves_now_and_the_run_goes_on_as_if_nothing_had_happened(
-    policy_folder: Path, tmp_path: Path
+    warm_policy_folder: Path, tmp_path: Path
 ) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     free = TURNS_BEFORE + 2 * TURNS_OF_A_STEP + 3  # the third step never ends
-    process = train(policy_folder, run, f"env.kwargs.free={free}")
+    process = train(warm_policy_folder, run, f"env.kwargs.free={free}")
     warning = wait_for(process, "no group ended for 0.2 s; 0 of 2 are there. Waiting for: train2.")
     assert ": step for" in warning
     process.send_signal(signal.SIGINT)
@@ -91,6 +91,6 @@ def test_ctrl_c_twice_saves_now_and_the_run_goes_on_as_if_nothing_had_happened(
     assert [path.name for path in list_checkpoints(run / "checkpoints")] == ["step-000002"]
     assert [line["step"] for line in steps(run)] == [1, 2]
 
-    end(train(policy_folder, run, "resume=true", "env.kwargs.free=1000000"))
-    end(train(policy_folder, whole))
+    end(train(warm_policy_folder, run, "resume=true", "env.kwargs.free=1000000"))
+    end(train(warm_policy_folder, whole))
     assert steps(run) == steps(whole)

@@ -9,7 +9,8 @@ from agentgym_trainers.uninterrupted import uninterrupted
 
 
 async def test_work_goes_on_to_its_end_and_the_cancellation_is_heard_afterwards() -> None:
-    begun, go_on, heard = asyncio.Event(), asyncio.Event(), []
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    heard: list[object] = []
 
     async def work() -> int:
         begun.set()

@@ -45,8 +45,8 @@ def main(
     """Show the newest metrics of a run, the fate of its episodes, and its checkpoints."""
     console = Console()
     if episode:
-        for line in _conversation(_find(run, episode)):
-            console.print(line, soft_wrap=True)
+        for said in _conversation(_find(run, episode)):
+            console.print(said, soft_wrap=True)
         return
     lines = [line for line in read_metrics(run) if "episode/reward" in line]
     if not lines:
