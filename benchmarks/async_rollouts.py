@@ -418,7 +418,7 @@ def main() -> None:
     else:
         ratios = compare(console, SCHEDULES, [0.0, 0.5, 1.0, 1.5], steps=4, groups=8)
     console.print(f"load average of the machine: {load:.1f} before, {os.getloadavg()[0]:.1f} after")
-    print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))
+    print(json.dumps({name: round(value, 3) for name, value in ratios.items()}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

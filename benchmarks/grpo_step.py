@@ -281,7 +281,7 @@ def main() -> None:
         return
     python = arguments.peers / "trl" / "bin" / "python"
     if not python.exists():
-        raise SystemExit(f"TRL is not installed in {arguments.peers}: make bench-grpo-step does that")
+        raise SystemExit(f"no TRL in {arguments.peers}: make bench-grpo-step installs it")
     console, load = Console(width=110), os.getloadavg()[0]
     groups, repeats = (4, 1) if arguments.quick else (arguments.groups, 3)
     console.print(f"load average of the machine before: {load:.1f}")
