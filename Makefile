@@ -4,6 +4,7 @@
 # make swe-tasks   the shipped repair tasks, from the projects' sources
 # make bench-environments   the gym's own cost, against Gymnasium and gem-llm
 # make bench-learner   the optimiser step, against TRL
+# make bench-grpo-step   a whole step of multi-turn GRPO, against TRL
 # make bench-remote   environments over the network, against OpenEnv's server
 # make bench-code   tools and grading of the programming environment, against gem-llm's tool
 # make bench-sandbox   the jail against the Python tools of peers, each in its own environment
@@ -15,6 +16,7 @@ SEED   ?= 0
 BENCH  := .bench
 
 .PHONY: help train test lint packages search-tiny swe-tasks bench-environments bench-learner bench-remote bench-sandbox bench-code clean check-python
+.PHONY: help train test lint engine search-tiny swe-tasks bench-environments bench-learner bench-grpo-step bench-remote bench-sandbox bench-code clean check-python
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -84,6 +86,11 @@ bench-learner: $(VENV)/.dev $(BENCH)/trl/bin/python
 	$(BENCH)/trl/bin/python -m pip install -q trl accelerate
 	$(BIN)/python benchmarks/learner.py
 
+bench-grpo-step: $(VENV)/.dev $(BENCH)/trl/bin/python
+	$(BENCH)/trl/bin/python -m pip install -q torch==2.13.0
+	$(BENCH)/trl/bin/python -m pip install -q trl accelerate
+	$(BIN)/python benchmarks/grpo_step.py
+
 bench-sandbox: $(VENV)/.dev $(BENCH)/gem/bin/python $(BENCH)/skyrl/bin/python $(BENCH)/verifiers/bin/python
 	@echo "torch==2.13.0" > $(BENCH)/constraints.txt
 	$(BENCH)/gem/bin/python -m pip install -q -c $(BENCH)/constraints.txt gem-llm requests
@@ -98,7 +105,7 @@ bench-code: $(VENV)/.dev $(BENCH)/gem/bin/python
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
-	$(BIN)/mypy agentgym envs/agentgym_envs tools/agentgym_tools trainers/agentgym_trainers tests examples benchmarks/sandbox.py benchmarks/environments.py benchmarks/remote_env.py benchmarks/learner.py benchmarks/credit.py benchmarks/code_env.py benchmarks/context.py benchmarks/swe.py
+	$(BIN)/mypy agentgym envs/agentgym_envs tools/agentgym_tools trainers/agentgym_trainers tests examples benchmarks/sandbox.py benchmarks/environments.py benchmarks/remote_env.py benchmarks/learner.py benchmarks/credit.py benchmarks/code_env.py benchmarks/context.py benchmarks/swe.py benchmarks/async_rollouts.py benchmarks/async_learning.py benchmarks/hf_engine.py benchmarks/grpo_step.py
 
 clean:
 	rm -rf $(VENV) $(BENCH) runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

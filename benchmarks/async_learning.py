@@ -155,7 +155,7 @@ def main() -> None:
                 with path.open("a", encoding="utf-8") as out:
                     out.write(json.dumps(asdict(outcome)) + "\n")
     found = show(console, outcomes)
-    print(json.dumps({name: round(value, 3) for name, value in found.items()}))
+    print(json.dumps({name: round(value, 3) for name, value in found.items()}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

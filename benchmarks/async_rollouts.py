@@ -18,8 +18,8 @@ for a search or a test run; sigma says how heavy the tail is.
 - ``fully async``: episodes are also begun while the learner works, up to ``train.staleness``
   updates ahead of it.
 
-Seconds are of a step, from the end of the first step to the end of the last that still had others
-after it, so that neither filling nor running dry is counted.
+Seconds are of a step; the first and, ahead of the weights, one more for each update at both ends
+are left out, so that neither filling nor running dry is counted.
 
 The bound is what the same episodes would take if nothing were ever idle that has something to do:
 a simulation in which the engine computes whenever a call is there, tools start at once, the
@@ -191,6 +191,7 @@ def config_of(schedule: Schedule, sigma: float, steps: int, groups: int, folder:
             f"train.groups={groups}",
             f"train.group_size={GROUP}",
             f"train.staleness={schedule.staleness}",
+            "train.optimizer.packed=true",
             "train.optimizer.learning_rate=1e-6",  # so that every schedule plays the same episodes
             "train.algorithm.drop_constant_groups=false",  # and learns from all of them
             "eval.every=0",
@@ -200,9 +201,9 @@ def config_of(schedule: Schedule, sigma: float, steps: int, groups: int, folder:
 
 
 async def train(schedule: Schedule, sigma: float, steps: int, groups: int) -> Measured:
-    """Run the trainer for so many steps, and some more after them."""
+    """Run the trainer for so many steps, of which ``2 * staleness + 1`` are not counted."""
     with tempfile.TemporaryDirectory() as folder:
-        config = config_of(schedule, sigma, steps + schedule.staleness, groups, Path(folder, "run"))
+        config = config_of(schedule, sigma, steps, groups, Path(folder, "run"))
         policy = load_policy(config.model)
         SlowSearchEnv.alone = asyncio.Lock()
         async with open_session(config, policy) as session:
@@ -213,7 +214,8 @@ async def train(schedule: Schedule, sigma: float, steps: int, groups: int) -> Me
                 await unused.aclose()
             run = RunFolder(config.run_dir or Path(folder), config, resume=False)
             trainer = await make_trainer(config, session, run)
-            ends, played, updates = [], [], []
+            await session.pool("train").prepare(groups * GROUP)
+            ends, played, updates = [time.perf_counter()], [], []
             try:
                 for _ in range(config.train.steps):
                     round_ = await trainer.rollouts.take()
@@ -293,14 +295,14 @@ class Ideal:
         self.ends: list[float] = []
 
     def run(self) -> list[float]:
-        """When each step ends."""
+        """When it begins, and when each step ends."""
         steps = len(self._episodes) // self._batch
         now, active = 0.0, list[int]()
         while True:
             self._leave(now)
             self._learn(now)
             if len(self.ends) == steps:
-                return self.ends
+                return [0.0, *self.ends]
             self._begin(now)
             prompt_tokens = 0
             while self._calls and self._calls[0][0] <= now:
@@ -356,9 +358,11 @@ class Ideal:
             self._update_ends = now + self._pieces.update_s
 
 
-def per_step(ends: Sequence[float], steps: int) -> float:
-    """Mean seconds of the steps after the first, up to number ``steps``."""
-    return statistics.mean(later - sooner for sooner, later in pairwise(ends[:steps]))
+def per_step(ends: Sequence[float], schedule: Schedule) -> float:
+    """Mean seconds of the steps that others went before and after; of all there are, if but one."""
+    first = min(1 + schedule.staleness, len(ends) - 2)
+    counted = ends[first : len(ends) - schedule.staleness]
+    return statistics.mean(later - sooner for sooner, later in pairwise(counted))
 
 
 def compare(
@@ -381,15 +385,15 @@ def compare(
         seconds: dict[str, float] = {}
         update_s = 0.0
         for schedule in schedules:
-            count = 2 if schedule.one_by_one else steps
+            count = 1 if schedule.one_by_one else steps + 2 * schedule.staleness
             run = asyncio.run(train(schedule, sigma, count, groups))
             update_s = update_s or run.update_s
-            taken = seconds[schedule.name] = per_step(run.ends, count)
+            taken = seconds[schedule.name] = per_step(run.ends, schedule)
             cells = [f"{sigma:g}", schedule.name, f"{taken:.2f}", "", "", ""]
             if not schedule.in_step:
                 pieces = Pieces(sequences, tuple(decode_s), prompt_s, update_s)
                 ideal = Ideal(run.episodes, groups * GROUP, schedule.staleness, pieces).run()
-                bound = per_step(ideal, count)
+                bound = per_step(ideal, schedule)
                 faster = seconds["turn-synchronous"] / taken
                 ratios[f"σ={sigma:g} {schedule.name}: than turn-synchronous"] = faster
                 ratios[f"σ={sigma:g} {schedule.name}: of the bound"] = bound / taken
@@ -412,9 +416,9 @@ def main() -> None:
     if arguments.quick:
         ratios = compare(console, SCHEDULES[1:], [1.0], steps=4, groups=2)
     else:
-        ratios = compare(console, SCHEDULES, [0.0, 0.5, 1.0, 1.5], steps=5, groups=8)
+        ratios = compare(console, SCHEDULES, [0.0, 0.5, 1.0, 1.5], steps=4, groups=8)
     console.print(f"load average of the machine: {load:.1f} before, {os.getloadavg()[0]:.1f} after")
-    print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))
+    print(json.dumps({name: round(value, 3) for name, value in ratios.items()}, ensure_ascii=False))
 
 
 if __name__ == "__main__":
