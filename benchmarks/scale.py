@@ -41,7 +41,7 @@ from agentgym_trainers.learner import BatchLoss, Learner, OptimizerSettings
 from agentgym_trainers.rows import Rows
 
 SETTINGS = OptimizerSettings(learning_rate=1e-6)
-SIZES = {"1.2 M": (128, 4), "18 M": (384, 8)}
+SIZES = {"1.2 M": (128, 4), "8.4 M": (256, 8)}
 """Width and layers, by parameters."""
 
 
@@ -104,16 +104,16 @@ def timed(work: Callable[[], Any]) -> Took:
 
 def learn(ranks: Ranks, times: int) -> dict[str, dict[str, float]]:
     """By parameters: seconds of a step by one process, by all, and of gathering the weights."""
-    rows = some_rows(32, 128)
+    rows = some_rows(16, 128)
     results: dict[str, dict[str, float]] = {}
     for name, (width, layers) in SIZES.items():
         model = some_model(width, layers)
-        sharded = ShardedLearner(model, SETTINGS, ranks, micro_batch_tokens=1024, packed=False)
+        sharded = ShardedLearner(model, SETTINGS, ranks, micro_batch_tokens=512, packed=False)
         if not ranks.leads:
             sharded.follow()
             gather_all(sharded)
             continue
-        alone = Learner(some_model(width, layers), SETTINGS, micro_batch_tokens=1024, packed=False)
+        alone = Learner(some_model(width, layers), SETTINGS, micro_batch_tokens=512, packed=False)
         pairs = [
             (timed(partial(step, alone, rows)), timed(partial(step, sharded, rows)))
             for _ in range(times + 1)

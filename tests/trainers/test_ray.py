@@ -136,6 +136,30 @@ async def test_a_call_that_takes_too_long_names_worker_and_work() -> None:
     ray.cancel(pending, force=True)
 
 
+async def test_a_call_that_is_given_up_ends_at_the_worker() -> None:
+    class Patient:
+        def __init__(self) -> None:
+            self.begun, self.ended = asyncio.Event(), asyncio.Event()
+
+        async def forever(self) -> None:
+            self.begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.ended.set()
+
+        async def until(self, what: str) -> bool:
+            return await getattr(self, what).wait()
+
+    actor = ray.remote(Patient).remote()
+    call = asyncio.create_task(answer(actor.forever.remote(), "worker", "to wait", 600))
+    assert await answer(actor.until.remote("begun"), "worker", "to begin", 600)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert await answer(actor.until.remote("ended"), "worker", "to end", 600)
+
+
 async def test_an_environment_elsewhere_plays_the_same_and_its_death_masks_the_episode() -> None:
     recipe = Recipe("test/Even-v0", {}, "train")
     workers = EnvWorkers(1)

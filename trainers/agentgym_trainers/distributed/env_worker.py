@@ -6,7 +6,6 @@ reads actions and knows the tasks; starting, stepping and ending happen at the w
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import socket
@@ -214,9 +213,6 @@ class RemoteEnv(TextEnv):
         except WorkerLost as error:
             self._workers.replace(self._seat, self._actor)
             raise EnvError("env_worker_lost", str(error)) from error
-        except asyncio.CancelledError:
-            ray.cancel(pending)
-            raise
 
 
 class RemoteEnvPool(EnvPool):

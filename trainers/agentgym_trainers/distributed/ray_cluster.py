@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,10 +47,11 @@ def ray_running(cpus: int, address: str | None = None) -> Iterator[None]:
             ray.shutdown()
 
 
-async def answer(pending: Awaitable[Any], who: str, what: str, timeout_s: float) -> Any:
-    """Wait for a remote call.
+async def answer(pending: Any, who: str, what: str, timeout_s: float) -> Any:
+    """Wait for a remote call; one that is given up is given up there, too.
 
     Args:
+        pending: Its reference.
         who, what: The worker, and what it was asked to do, for the error.
 
     Raises:
@@ -60,6 +61,9 @@ async def answer(pending: Awaitable[Any], who: str, what: str, timeout_s: float)
     try:
         async with asyncio.timeout(timeout_s):
             return await pending
+    except asyncio.CancelledError:
+        ray.cancel(pending)
+        raise
     except RayTaskError as error:
         if isinstance(error.cause, Exception):
             raise error.cause from error
