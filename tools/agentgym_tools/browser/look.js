@@ -629,5 +629,5 @@
 
   const html = (most) => cut(document.documentElement.outerHTML, most);
 
-  globalThis.agentgym = { look, settle, aim, startFill, select, scroll, focus, html };
+  globalThis.agentgym = { ping: () => true, look, settle, aim, startFill, select, scroll, focus, html };
 })();

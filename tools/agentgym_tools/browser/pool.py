@@ -1,9 +1,11 @@
 """One browser for all episodes, and a window of its own for each.
 
-Stops: pages and Chromium itself from reaching anything but the task (every request goes to the
-window's gateway), downloads, permissions, and windows that outlive their episode, their pool or
-this process. Does not stop: bugs of Chromium, whose own sandbox is off, as root needs; other
-programs of this machine that talk to a gateway's port.
+Stops: pages, and Chromium itself, from reaching anything but the task (every request goes to the
+window's gateway; WebRTC and QUIC have no way around it), downloads, files, permissions, and windows
+that outlive their episode, their pool or this process.
+
+Does not stop: bugs of Chromium, whose own sandbox is off, since it does not run as root; one page
+from slowing down the others; other programs of this machine that talk to a gateway's port.
 """
 
 from __future__ import annotations
@@ -16,37 +18,17 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from playwright.async_api import Browser, Error, Playwright, async_playwright
+from playwright.async_api import BrowserContext, Error
 
 from agentgym import EnvError
+from agentgym_tools.browser.chromium import Chromium
 from agentgym_tools.browser.find import find_chromium
 from agentgym_tools.browser.gateway import Answer, Gateway
+from agentgym_tools.browser.tab import PageLeft
 from agentgym_tools.browser.window import Window
 
-_FLAGS = (
-    # Nothing but the gateway: neither names, nor UDP, nor what Chromium does on its own.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",
-    "--disable-quic",
-    "--dns-prefetch-disable",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-domain-reliability",
-    "--disable-sync",
-    "--no-pings",
-    "--deny-permission-prompts",
-    "--disable-gpu",
-    "--disable-gpu-compositing",
-    "--disable-notifications",
-    "--disable-site-isolation-trials",
-    "--disable-lcd-text",
-    "--font-render-hinting=none",
-    "--force-device-scale-factor=1",
-    "--js-flags=--max-old-space-size=512",
-)
-_NOWHERE = "http://127.0.0.1:1"
-_LAUNCH_S = 60.0
 _CLOSE_S = 10.0
+_PING_S = 10.0
 
 
 class BrowserPool:
@@ -56,25 +38,29 @@ class BrowserPool:
 
     Args:
         windows: Most windows at a time; further episodes wait.
+        memory_mb: Memory of the browser's processes from which on no window is opened until others
+            are given back; with none left it is started anew.
         chromium: The program; :func:`find_chromium` finds one otherwise.
     """
 
-    def __init__(self, *, windows: int = 32, chromium: Path | None = None) -> None:
-        self._chromium = chromium
+    def __init__(
+        self, *, windows: int = 32, memory_mb: float = 8_192, chromium: Path | None = None
+    ) -> None:
+        self._program = chromium
+        self._memory_mb = memory_mb
         self._free = asyncio.Semaphore(windows)
-        self._playwright: Playwright | None = None
-        self._browser: Browser | None = None
+        self._chromium: Chromium | None = None
         self._launching = asyncio.Lock()
         self._leased: set[Window] = set()
+        self._returned = asyncio.Event()
         self._spare: asyncio.Task[Window] | None = None
         self._background: set[asyncio.Task[None]] = set()
-        self._size = (0, 0)
         self._closed = False
 
     async def acquire(
         self, answer: Answer, *, size: tuple[int, int], deadline_s: float = 60.0
     ) -> Window:
-        """A fresh window with one empty tab.
+        """A fresh window with one empty tab, first come, first served.
 
         Args:
             answer: Gives the pages.
@@ -87,14 +73,15 @@ class BrowserPool:
         """
         try:
             await asyncio.wait_for(self._free.acquire(), deadline_s)
+            try:
+                await asyncio.wait_for(self._make_room(), deadline_s)
+                window = await self._take(size)
+            except BaseException:
+                self._free.release()
+                raise
         except TimeoutError as error:
             text = f"no browser window was free within {deadline_s:g} s"
             raise EnvError("browser_busy", text) from error
-        try:
-            window = await self._take(size)
-        except BaseException:
-            self._free.release()
-            raise
         window.gateway.answer = answer
         window.on_close(self._give_back)
         self._leased.add(window)
@@ -106,35 +93,54 @@ class BrowserPool:
         self._closed = True
         spare, self._spare = self._spare, None
         if spare is not None:
-            spare.cancel()
-            await asyncio.gather(spare, return_exceptions=True)
-        await asyncio.gather(*(window.aclose() for window in list(self._leased)))
+            self._later(self._discard(spare))
+        for window in list(self._leased):
+            await window.aclose()
         while self._background:
             await asyncio.gather(*self._background)
-        await self._end_browser()
-        playwright, self._playwright = self._playwright, None
-        if playwright is not None:
-            await playwright.stop()
+        await self._end_browser(self._chromium)
 
     @property
     def leased(self) -> int:
         """Windows in use."""
         return len(self._leased)
 
+    async def memory_mb(self) -> float:
+        """Memory that the browser's processes hold; 0 while there is none."""
+        if self._chromium is None:
+            return 0.0
+        try:
+            return await self._chromium.memory_mb()
+        except Error:
+            return 0.0  # it is dead, and will be found so
+
+    async def _make_room(self) -> None:
+        while await self.memory_mb() > self._memory_mb:
+            if not self._leased:  # what is left is the browser's own
+                await self._end_browser(self._chromium)
+                return
+            self._returned.clear()
+            await self._returned.wait()
+
     async def _take(self, size: tuple[int, int]) -> Window:
+        """The window that was made ready, if it fits and lives, or another."""
         spare, self._spare = self._spare, None
-        if spare is not None:
-            try:
-                window = await asyncio.shield(spare)
-            except asyncio.CancelledError:
-                self._later(self._discard(spare))
-                raise
-            except (Error, EnvError):
-                pass  # the browser died while it was made
-            else:
-                if not window.died and window.size == size:
-                    return window
-                self._later(self._shut(window))
+        if spare is None:
+            return await self._open_window(size)
+        try:
+            window = await asyncio.shield(spare)
+        except asyncio.CancelledError:
+            self._later(self._discard(spare))
+            raise
+        except EnvError:  # the browser died while it was made
+            return await self._open_window(size)
+        try:
+            if window.size == size and await _responds(window):
+                return window
+        except asyncio.CancelledError:
+            self._later(self._shut(window))
+            raise
+        self._later(self._shut(window))
         return await self._open_window(size)
 
     async def _open_window(self, size: tuple[int, int]) -> Window:
@@ -143,65 +149,47 @@ class BrowserPool:
         Raises:
             EnvError: ``browser_died``: twice in a row.
         """
-        for last in (False, True):
-            browser = await self._running()
-            try:
-                return await self._window_of(browser, size)
-            except Error as error:
-                if last:
-                    raise EnvError("browser_died", str(error).partition("\n")[0]) from error
-                if self._browser is browser:
-                    await self._end_browser()
-        raise AssertionError("unreachable")
+        chromium = await self._running()
+        try:
+            return await self._window_of(chromium, size)
+        except Error:
+            await self._end_browser(chromium)
+        chromium = await self._running()
+        try:
+            return await self._window_of(chromium, size)
+        except Error as error:
+            await self._end_browser(chromium)
+            raise EnvError("browser_died", error.message.partition("\n")[0]) from error
 
-    async def _window_of(self, browser: Browser, size: tuple[int, int]) -> Window:
+    async def _window_of(self, chromium: Chromium, size: tuple[int, int]) -> Window:
         gateway = Gateway()
         await gateway.start()
         context = None
         try:
-            context = await browser.new_context(
-                proxy={"server": gateway.address},
-                viewport={"width": size[0], "height": size[1]},
-                accept_downloads=False,
-                service_workers="block",
-                locale="en-GB",
-                timezone_id="UTC",
-                reduced_motion="reduce",
-            )
+            context = await chromium.context(gateway.address, size)
             window = Window(context, gateway, size)
             await window.open_tab()
         except BaseException:
             self._later(_close_both(context, gateway))
             raise
-        browser.once("disconnected", lambda _: window.die("the browser process ended"))
         return window
 
-    async def _running(self) -> Browser:
+    async def _running(self) -> Chromium:
         async with self._launching:
             if self._closed:
                 raise EnvError("browser_closed", "the pool was closed")
-            browser = self._browser
-            if browser is not None and browser.is_connected():
-                return browser
-            if self._playwright is None:
-                self._playwright = await async_playwright().start()
-            self._browser = await self._playwright.chromium.launch(
-                executable_path=self._chromium or find_chromium(),
-                args=list(_FLAGS),
-                proxy={"server": _NOWHERE},
-                chromium_sandbox=False,
-                timeout=1000 * _LAUNCH_S,
-                handle_sigint=False,
-                handle_sigterm=False,
-                handle_sighup=False,
-            )
-            return self._browser
+            if self._chromium is not None and not self._chromium.alive:
+                await self._end_browser(self._chromium)
+            if self._chromium is None:
+                program = self._program or find_chromium()
+                self._chromium = await Chromium.launch(program)
+            return self._chromium
 
-    async def _end_browser(self) -> None:
-        browser, self._browser = self._browser, None
-        if browser is not None:
-            with suppress(Error, TimeoutError):
-                await asyncio.wait_for(browser.close(), _CLOSE_S)
+    async def _end_browser(self, chromium: Chromium | None) -> None:
+        """End this browser, unless somebody else has done so already."""
+        if chromium is not None and chromium is self._chromium:
+            self._chromium = None
+            await chromium.aclose()
 
     async def _give_back(self, window: Window) -> None:
         """Close a window without making anybody wait for it."""
@@ -214,6 +202,7 @@ class BrowserPool:
         try:
             await self._shut(window)
         finally:
+            self._returned.set()
             self._free.release()
 
     async def _shut(self, window: Window) -> None:
@@ -221,7 +210,7 @@ class BrowserPool:
         await _close_both(window.context, window.gateway)
 
     async def _discard(self, spare: asyncio.Task[Window]) -> None:
-        with suppress(Error, EnvError):
+        with suppress(EnvError):
             await self._shut(await spare)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -230,7 +219,15 @@ class BrowserPool:
         task.add_done_callback(self._background.discard)
 
 
-async def _close_both(context: Any, gateway: Gateway) -> None:
+async def _responds(window: Window) -> bool:
+    try:
+        await asyncio.wait_for(window.tab.ask_now("ping"), _PING_S)
+    except (Error, EnvError, PageLeft, TimeoutError):
+        return False
+    return True
+
+
+async def _close_both(context: BrowserContext | None, gateway: Gateway) -> None:
     try:
         if context is not None:
             with suppress(Error, TimeoutError):  # the browser may be gone
@@ -247,21 +244,25 @@ class _Shared:
     users: int = 0
 
 
-_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, _Shared]] = WeakKeyDictionary()
+_Options = tuple[int, float]
+_shared: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Options, _Shared]]
+_shared = WeakKeyDictionary()
 
 
 @asynccontextmanager
-async def shared_pool(*, windows: int = 32) -> AsyncIterator[BrowserPool]:
-    """The pool that all callers on this event loop with the same bound have in common."""
+async def shared_pool(*, windows: int = 32, memory_mb: float = 8_192) -> AsyncIterator[BrowserPool]:
+    """The pool that all callers on this event loop with the same bounds have in common."""
     of_loop = _shared.setdefault(asyncio.get_running_loop(), {})
-    entry = of_loop.get(windows)
+    key = windows, memory_mb
+    entry = of_loop.get(key)
     if entry is None:
-        entry = of_loop[windows] = _Shared(BrowserPool(windows=windows))
+        pool = BrowserPool(windows=windows, memory_mb=memory_mb)
+        entry = of_loop[key] = _Shared(pool)
     entry.users += 1
     try:
         yield entry.pool
     finally:
         entry.users -= 1
         if entry.users == 0:
-            of_loop.pop(windows, None)
+            of_loop.pop(key, None)
             await entry.pool.aclose()

@@ -72,7 +72,13 @@ class Window:
 
     @property
     def tab(self) -> Tab:
-        """The tab in front."""
+        """The tab in front.
+
+        Raises:
+            EnvError: The browser is gone, and all tabs with it.
+        """
+        if not self.tabs:
+            raise EnvError("browser_died", self._died or "every tab was closed")
         return self.tabs[self._current]
 
     @property
@@ -124,12 +130,13 @@ class Window:
         """Wait until the tab in front, and those that it opens, are quiet; whether they are."""
         limits = self.budget.load_s, self.budget.quiet_s
         self._dialogs = 0
-        calm = await settle(self.tab, self.gateway, *limits)
+        calm = bool(self.tabs) and await settle(self.tab, self.gateway, *limits)
         while self._opening:
             await asyncio.wait(self._opening, timeout=_POPUP_S)
             calm = await settle(self.tab, self.gateway, *limits)
         if not self.tabs:
             await self.open_tab()
+            self.note("The page closed itself; this is a new tab.")
         return calm
 
     async def look(self, error: str = "") -> View:
