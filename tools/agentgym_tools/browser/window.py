@@ -121,7 +121,8 @@ class Window:
         Raises:
             EnvError: ``start_page``: it is not there.
         """
-        answer = await self.tab.page.goto(url, wait_until="commit")
+        with self.errors():
+            answer = await self.tab.page.goto(url, wait_until="commit")
         if answer is None or not answer.ok:
             seen = "nothing" if answer is None else f"status {answer.status}"
             raise EnvError("start_page", f"{url} gave {seen}")
@@ -130,13 +131,14 @@ class Window:
         """Wait until the tab in front, and those that it opens, are quiet; whether they are."""
         limits = self.budget.load_s, self.budget.quiet_s
         self._dialogs = 0
-        calm = bool(self.tabs) and await settle(self.tab, self.gateway, *limits)
-        while self._opening:
-            await asyncio.wait(self._opening, timeout=_POPUP_S)
-            calm = await settle(self.tab, self.gateway, *limits)
-        if not self.tabs:
-            await self.open_tab()
-            self.note("The page closed itself; this is a new tab.")
+        with self.errors():
+            calm = bool(self.tabs) and await settle(self.tab, self.gateway, *limits)
+            while self._opening:
+                await asyncio.wait(self._opening, timeout=_POPUP_S)
+                calm = await settle(self.tab, self.gateway, *limits)
+            if not self.tabs:
+                await self.open_tab()
+                self.note("The page closed itself; this is a new tab.")
         return calm
 
     async def look(self, error: str = "") -> View:
