@@ -21,7 +21,8 @@ from agentgym import EnvError
 _FLAGS = (
     # No way out but the proxy: neither names, nor UDP, nor what Chromium does on its own.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--webrtc-ip-handling-policy=disable_non_proxied_udp",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",  # as Chromium calls it
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",  # as its headless shell does
     "--disable-quic",
     "--dns-prefetch-disable",
     "--disable-background-networking",
@@ -79,7 +80,8 @@ class Chromium:
             return cls(playwright, browser, await browser.new_browser_cdp_session())
         except Error as error:
             await playwright.stop()
-            raise EnvError("browser_died", f"{program} does not start: {error.message}") from error
+            why = error.message.partition("\n")[0]
+            raise EnvError("browser_died", f"{program} does not start: {why}") from error
         except BaseException:
             await playwright.stop()
             raise
