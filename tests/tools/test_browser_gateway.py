@@ -137,6 +137,8 @@ async def test_no_click_leads_out(pool: BrowserPool, bait: Bait) -> None:
     address = f"127.0.0.1:{bait.port}"
     async with player(pool, ELSEWHERE.replace("ADDRESS", address)) as one:
         for name in ("link", "tab", "form", "popup", "secure", "data", "file", "download"):
+            while len(one.window.tabs) > 1:
+                await one.do("close_tab")
             view = await one.open()
             element = view.find("link", name) or view.find("button", name)
             assert element is not None

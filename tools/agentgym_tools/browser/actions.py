@@ -18,12 +18,12 @@ from playwright.async_api import Error
 from playwright.async_api import TimeoutError as SlowError
 from pydantic import BeforeValidator, Field
 
-from agentgym import ToolError
+from agentgym import EnvError, ToolError
 from agentgym.tools import Hidden, Tool, tool
 from agentgym_tools.browser.tab import PageLeft
 from agentgym_tools.browser.window import MOST_TABS, Window
 
-_ACTION_S = 10.0
+_ACTION_S = 20.0
 _LONGEST_TEXT = 20_000
 _SHOWN_OPTIONS = 20
 
@@ -39,8 +39,15 @@ def action(function: Callable[..., Awaitable[str]]) -> Tool:
 
     @functools.wraps(function)
     async def guarded(**values: Any) -> str:
-        with values["window"].errors():
-            return await function(**values)
+        window: Window = values["window"]
+        try:
+            with window.errors():
+                return await function(**values)
+        except EnvError as error:
+            if error.kind != "browser_died" or not await window.still_there():
+                raise
+        await window.settle()
+        return "Done; the tab was closed."
 
     return tool(guarded)
 
@@ -83,7 +90,7 @@ async def fill(
     await _aim(window, id, enabled=True, hit=False)
     began = await _ask(window, id, "startFill", id, text)
     if began["typed"]:
-        async with _limited():
+        async with _limited(window):
             if text:
                 await window.tab.send("Input.insertText", text=text)
             else:
@@ -114,7 +121,7 @@ async def press(key: Annotated[str, Field(max_length=40)], window: Here, id: Ele
     if id:
         await _ask(window, id, "focus", id)
     try:
-        async with _limited():
+        async with _limited(window):
             await window.tab.page.keyboard.press(key)
     except Error as error:
         if "Unknown key" not in error.message:
@@ -153,7 +160,7 @@ async def drag(
     else:
         end = start
     mouse = window.tab.page.mouse
-    async with _limited():
+    async with _limited(window):
         await mouse.move(start["x"], start["y"])
         await mouse.down()
         await mouse.move(end["x"] + right, end["y"] + down, steps=5)
@@ -234,7 +241,7 @@ async def switch_tab(tab: int, window: Here) -> str:
     """
     _require_tab(window, tab)
     window.switch(tab)
-    async with _limited():
+    async with _limited(window):
         await window.tab.page.bring_to_front()
     return await _done(window)
 
@@ -303,7 +310,7 @@ async def _aim(
 async def _ask(window: Window, id: str, function: str, *arguments: object) -> Any:
     """Call a function of the page's script, and put what it refuses into words."""
     try:
-        async with _limited():
+        async with _limited(window):
             answer = await window.tab.ask(function, *arguments)
     except PageLeft:
         text = "the page has changed since its elements were shown; look at the new ones"
@@ -316,7 +323,7 @@ async def _ask(window: Window, id: str, function: str, *arguments: object) -> An
 
 _CODES = {"gone": "stale_element", "unknown": "stale_element"}
 _WORDS = {
-    "gone": "element [{id}] is no longer in the page",
+    "gone": "element [{id}] is no longer there",
     "unknown": "there is no element [{id}]; use a number of the newest page",
     "invisible": "element [{id}] is hidden",
     "disabled": "element [{id}] is disabled",
@@ -347,19 +354,20 @@ def _in_words(id: str, answer: Mapping[str, Any]) -> str:
 
 
 async def _mouse(window: Window, kind: str, spot: Mapping[str, float], **more: Any) -> None:
-    async with _limited():
+    async with _limited(window):
         await window.tab.send(
             "Input.dispatchMouseEvent", type=kind, x=spot["x"], y=spot["y"], **more
         )
 
 
 @asynccontextmanager
-async def _limited() -> AsyncIterator[None]:
-    """Give up on a page that does not respond."""
+async def _limited(window: Window) -> AsyncIterator[None]:
+    """Give up on a page that does not respond, and end what its scripts do."""
     try:
         async with asyncio.timeout(_ACTION_S):
             yield
     except TimeoutError:
+        await window.tab.stop_scripts()
         raise ToolError("the page does not respond", "slow_page") from None
 
 

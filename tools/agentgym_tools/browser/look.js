@@ -421,8 +421,8 @@
       room -= rest[count].name.length + rest[count].value.length + 12;
       count += 1;
     }
-    return { url: location.href, title: document.title, elements: rest.slice(0, count), skipped: walk.found.length - rest.length,
-      cut: rest.length - count, hidden: walk.hidden + rest.length - count, focus: walk.focus,
+    return { url: location.href, title: document.title, elements: rest.slice(0, count),
+      cut: rest.length - count, hidden: walk.hidden + walk.found.length - count, focus: walk.focus,
       below: document.documentElement.scrollHeight - innerHeight - scrollY > 1, above: scrollY > 0 };
   };
 

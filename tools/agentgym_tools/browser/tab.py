@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +15,7 @@ _SCRIPT = (files(__package__) / "look.js").read_text("utf-8")
 _WORLD = "agentgym"
 _LEFT_AGAIN = 20
 """Documents that a tab may pass through while it is being looked at."""
+_STOP_S = 5.0
 _GONE = (
     "Cannot find context",
     "Execution context was destroyed",
@@ -39,6 +41,8 @@ class Tab:
         self._loading = False
         self._calm = asyncio.Event()
         self._calm.set()
+        self.popups = 0
+        """Windows that the page's scripts or links have asked for, ever."""
 
     @classmethod
     async def open(cls, page: Page) -> Tab:
@@ -48,6 +52,7 @@ class Tab:
         tab._cdp.on("Page.frameStartedLoading", tab._leaving)
         tab._cdp.on("Page.frameStoppedLoading", tab._arrived)
         tab._cdp.on("Page.navigatedWithinDocument", tab._arrived)
+        tab._cdp.on("Page.windowOpen", tab._asked_for_window)
         await tab._cdp.send("Page.enable")
         tree = await tab._cdp.send("Page.getFrameTree")
         tab._frame = tree["frameTree"]["frame"]["id"]
@@ -70,6 +75,11 @@ class Tab:
     async def send(self, method: str, **parameters: Any) -> Any:
         """One command of the Chrome DevTools Protocol."""
         return await self._cdp.send(method, parameters)
+
+    async def stop_scripts(self) -> None:
+        """End what the page's scripts are doing now, such as a loop."""
+        with suppress(TimeoutError, Error):
+            await asyncio.wait_for(self._cdp.send("Runtime.terminateExecution"), _STOP_S)
 
     async def ask(self, function: str, *arguments: object) -> Any:
         """Call a function of ``look.js`` in the document that was looked at last.
@@ -124,6 +134,9 @@ class Tab:
                 self._world = None
                 raise PageLeft from error
             raise
+
+    def _asked_for_window(self, _: Mapping[str, Any]) -> None:
+        self.popups += 1
 
     def _leaving(self, event: Mapping[str, Any]) -> None:
         if event["frameId"] == self._frame:

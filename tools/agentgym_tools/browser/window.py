@@ -21,7 +21,8 @@ _MOST_NOTES = 5
 _MOST_DIALOGS = 20
 """Dialogs that one action may open before the page's scripts are stopped."""
 _LONGEST_NOTE = 200
-_POPUP_S = 2.0
+_ALIVE_S = 10.0
+_POPUP_S = 10.0
 _LOOK_S = 30.0
 
 
@@ -65,6 +66,9 @@ class Window:
         self._died = ""
         self._dialogs = 0
         self._opening: set[asyncio.Task[None]] = set()
+        self._popped = asyncio.Event()
+        self._seen_popups = 0
+        self._popups_of_closed = 0
         self._own = 0
         self._close: Callable[[Window], Awaitable[None]] | None = None
         context.on("page", self._popped_up)
@@ -129,17 +133,49 @@ class Window:
 
     async def settle(self) -> bool:
         """Wait until the tab in front, and those that it opens, are quiet; whether they are."""
-        limits = self.budget.load_s, self.budget.quiet_s
         self._dialogs = 0
         with self.errors():
-            calm = bool(self.tabs) and await settle(self.tab, self.gateway, *limits)
-            while self._opening:
-                await asyncio.wait(self._opening, timeout=_POPUP_S)
-                calm = await settle(self.tab, self.gateway, *limits)
+            calm = await self._settle_tab()
+            while await self._opened_more():
+                calm = await self._settle_tab()
             if not self.tabs:
                 await self.open_tab()
                 self.note("The page closed itself; this is a new tab.")
         return calm
+
+    async def _settle_tab(self) -> bool:
+        """Whether the tab in front became quiet; another one, if it closes itself meanwhile."""
+        while self.tabs:
+            tab = self.tab
+            try:
+                return await settle(tab, self.gateway, self.budget.load_s, self.budget.quiet_s)
+            except Error:
+                if not await self.still_there():
+                    raise
+                self._closed(tab.page)
+        return False
+
+    async def still_there(self) -> bool:
+        """Whether the browser lives, though a page of it may be gone."""
+        if self._died:
+            return False
+        try:
+            await asyncio.wait_for(self.context.cookies(), _ALIVE_S)
+        except (Error, TimeoutError):
+            return False
+        return True
+
+    async def _opened_more(self) -> bool:
+        """Whether tabs were opened, after waiting for those that were asked for."""
+        seen = self._seen_popups
+        asked = sum(tab.popups for tab in self.tabs) + self._popups_of_closed
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_POPUP_S):
+                while self._opening or self._seen_popups < asked:
+                    self._popped.clear()
+                    await self._popped.wait()
+        self._seen_popups = max(self._seen_popups, asked)  # one that never came is forgotten
+        return self._seen_popups > seen
 
     async def look(self, error: str = "") -> View:
         """What is to be seen now.
@@ -151,14 +187,22 @@ class Window:
             while True:
                 tab, budget = self.tab, self.budget
                 room = {"elements": budget.elements, "chars": budget.chars, "skip": self.skip}
-                asked = tab.ask_now("look", room)
-                try:
-                    seen = await asyncio.wait_for(asked, _LOOK_S)
-                except (PageLeft, TimeoutError) as failed:
-                    raise EnvError("page_hangs", "the page does not respond") from failed
+                seen = await self._answer_of(tab, room)
                 if tab in self.tabs and tab is self.tab:
                     self.shown, self.cut = len(seen["elements"]), seen["cut"]
                     return replace(_view(seen, error), tabs=await self._titles(), tab=self.current)
+
+    async def _answer_of(self, tab: Tab, room: Mapping[str, int]) -> Any:
+        """What there is to be seen, if need be after an end to the page's scripts."""
+        for last in (False, True):
+            try:
+                return await asyncio.wait_for(tab.ask_now("look", room), _LOOK_S)
+            except (PageLeft, TimeoutError) as failed:
+                if last:
+                    raise EnvError("page_hangs", "the page does not respond") from failed
+                self.note("The page did not respond; its scripts were stopped.")
+                await tab.stop_scripts()
+        raise AssertionError("unreachable")
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -172,7 +216,6 @@ class Window:
         except (Error, RuntimeError) as error:
             why = self._died or _death(error)
             if why:
-                self.die(why)
                 raise EnvError("browser_died", why) from error
             raise EnvError("browser_failed", str(error).partition("\n")[0]) from error
 
@@ -216,7 +259,12 @@ class Window:
             return
         task = asyncio.ensure_future(self._adopt_popup(page))
         self._opening.add(task)
-        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.discard(task)
+        self._seen_popups += 1
+        self._popped.set()
 
     async def _adopt_popup(self, page: Page) -> None:
         with suppress(Error):  # it may be closed again before it is there
@@ -231,27 +279,23 @@ class Window:
         for number, tab in enumerate(self.tabs):
             if tab.page is page:
                 del self.tabs[number]
+                self._popups_of_closed += tab.popups
                 if number < self._current or self._current == len(self.tabs):
                     self.switch(max(0, self._current - 1))
                 return
 
     async def _answer_dialog(self, dialog: Dialog) -> None:
         self._dialogs += 1
-        if dialog.type != "beforeunload":
+        if dialog.type != "beforeunload" and self._dialogs < _MOST_NOTES:
             said = " ".join(dialog.message.split())[:_LONGEST_NOTE]
             self.note(f'The page showed the {dialog.type} "{said}"; it was accepted.')
         with suppress(Error):
-            if self._dialogs == _MOST_DIALOGS:
-                self.note("The page showed dialogs without end and was stopped.")
-                await self._stop_scripts(dialog)
-            await dialog.accept()
-
-    async def _stop_scripts(self, dialog: Dialog) -> None:
-        page = dialog.page
-        for tab in self.tabs:
-            if tab.page is page:
-                stopping = asyncio.ensure_future(tab.send("Runtime.terminateExecution"))
-                stopping.add_done_callback(lambda task: task.cancelled() or task.exception())
+            if self._dialogs < _MOST_DIALOGS:
+                await dialog.accept()
+                return
+            self.note("The page showed dialogs without end and was stopped.")
+            stopping = [tab.stop_scripts() for tab in self.tabs if tab.page is dialog.page]
+            await asyncio.gather(dialog.accept(), *stopping)
 
 
 def _death(error: Exception) -> str:
