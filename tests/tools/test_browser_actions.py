@@ -94,14 +94,15 @@ async def test_what_a_field_does_not_take_is_said(pool: BrowserPool) -> None:
             ("expand", {}, "no_more", "no more"),
             ("scroll", {"direction": "up"}, "no_scroll", "nothing more"),
         ):
-            error, content = await refused(one, name, **arguments)  # type: ignore[arg-type]  # mixed
+            error, content = await refused(one, name, **arguments)
             assert (error, words in content) == (code, True), (name, content)
 
 
 COVERED = """<style>#cover{position:fixed;inset:0;background:white}</style>
 <button id=under>Under</button><button style="visibility:hidden" id=ghost>Ghost</button>
 <div id=cover role=dialog aria-label=Cookies hidden>
-<button onclick="cover.hidden=true">Accept</button></div><button onclick="cover.hidden=false">Show</button>
+<button onclick="cover.hidden=true">Accept</button></div>
+<button onclick="cover.hidden=false">Show</button>
 <button onclick="this.remove()">Once</button>"""
 
 

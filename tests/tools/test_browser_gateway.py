@@ -29,6 +29,9 @@ async def open_pool() -> AsyncIterator[BrowserPool]:
 class Bait(asyncio.DatagramProtocol):
     """A TCP and a UDP port outside of the task. Whatever reaches them has got out."""
 
+    server: asyncio.Server
+    transport: asyncio.DatagramTransport
+
     def __init__(self) -> None:
         self.reached: list[bytes] = []
         self.port = 0
@@ -175,9 +178,9 @@ async def test_an_address_outside_of_the_task_shows_that_it_is(pool: BrowserPool
 
 
 async def test_a_service_worker_is_not_installed(pool: BrowserPool) -> None:
-    async with player(pool, "<p>home", **{"worker.js": "self.onfetch = () => 0"}) as one:
+    async with player(pool, "<p>home", worker="self.onfetch = () => 0") as one:
         await one.open()
-        register = "navigator.serviceWorker?.register('/worker.js')"
+        register = "navigator.serviceWorker?.register('/worker')"
         await one.script(f"Promise.race([{register}, new Promise(d => setTimeout(d, 300))])")
         assert await one.script("navigator.serviceWorker?.controller ?? null") is None
 

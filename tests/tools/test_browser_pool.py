@@ -155,7 +155,7 @@ async def test_a_window_works_after_a_cancelled_goto(pool: BrowserPool) -> None:
             started.set()
             await asyncio.Event().wait()
 
-        one.window.gateway.answer = answer  # type: ignore[assignment]  # a server that hangs
+        one.window.gateway.answer = answer  # a server that hangs
         going = asyncio.ensure_future(one.do("goto", url="http://site.test/slow"))
         await started.wait()
         going.cancel()

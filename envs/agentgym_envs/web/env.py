@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -14,11 +15,13 @@ from agentgym import (
     Ending,
     EnvError,
     EpisodeLimits,
+    ImagePart,
     Message,
     StepResult,
     Task,
     TaskSet,
     TextEnv,
+    TextPart,
     Tool,
     ToolCall,
     tool,
@@ -147,9 +150,8 @@ class WebEnv(TextEnv):
             await window.visit(visit.start_url)
             await visit.opened(window.tab.page)
             await window.settle()
-        page = await self._shown()
-        text = f"{task.prompt}\n\n{page}"
-        return StepResult((Message("system", SYSTEM_PROMPT), Message("user", text)))
+        user = await self._with_page(Message("user", task.prompt))
+        return StepResult((Message("system", SYSTEM_PROMPT), user))
 
     async def astep(self, action: Action) -> StepResult:
         """Carry out the calls, and show the page after them."""
@@ -168,9 +170,7 @@ class WebEnv(TextEnv):
             ending = self._ending(verdict)
         info = {"blocked": self._open_window().gateway.take_blocked()}
         if ending is None:
-            last = messages[-1]
-            text = f"{last.text}\n\n{await self._shown()}"
-            messages[-1] = Message("tool", text, tool_call_id=last.tool_call_id)
+            messages[-1] = await self._with_page(messages[-1])
         return StepResult(tuple(messages), rewards, ending, info)
 
     async def advance(self, action: str | Action) -> StepResult:
@@ -221,13 +221,19 @@ class WebEnv(TextEnv):
             return Ending.GAVE_UP
         return Ending.FAILED if self._answer is not None else None
 
-    async def _shown(self) -> str:
-        """The page as text; the view is kept for the players."""
+    async def _with_page(self, message: Message) -> Message:
+        """The message with the page below it; the view is kept for the players."""
         from agentgym_tools.browser.page_text import page_text
 
         window = self._open_window()
-        self._view = await window.look()
-        return page_text(self._view, window.take_notes())
+        view = self._view = await window.look()
+        text = f"{message.text}\n\n{page_text(view, window.take_notes())}"
+        if self._html:
+            text += f"\n\nHTML:\n{await window.html(self._html)}"
+        if not self._screenshot:
+            return replace(message, content=text)
+        image = ImagePart(await window.screenshot(view))
+        return replace(message, content=(TextPart(text), image))
 
     async def _acquire(self, visit: Visit) -> Window:
         from agentgym_tools.browser.pool import shared_pool

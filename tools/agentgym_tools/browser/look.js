@@ -627,7 +627,19 @@
     return {};
   };
 
-  const html = (most) => cut(document.documentElement.outerHTML, most);
+  const KEPT = ['id', 'name', 'type', 'href', 'value', 'alt', 'title', 'placeholder', 'for', 'role',
+    'checked', 'selected', 'disabled'];
+
+  const bare = (node) => {
+    if (node.nodeType === 3) return node.data.replace(/\s+/g, ' ').replace(/&/g, '&amp;').replace(/</g, '&lt;');
+    if (node.nodeType !== 1 || SKIPPED.has(tagOf(node))) return '';
+    const tag = tagOf(node).toLowerCase();
+    const kept = KEPT.filter((name) => node.hasAttribute(name))
+      .map((name) => ` ${name}=${JSON.stringify(node.getAttribute(name))}`).join('');
+    return `<${tag}${kept}>${Array.from(childrenOf(node), bare).join('')}</${tag}>`;
+  };
+
+  const html = (most) => cut(document.body ? bare(document.body) : '', most);
 
   globalThis.agentgym = { ping: () => true, look, settle, aim, startFill, select, scroll, focus, html };
 })();

@@ -12,6 +12,7 @@ from playwright.async_api import BrowserContext, Dialog, Error, Page
 
 from agentgym import EnvError
 from agentgym_tools.browser.gateway import Gateway
+from agentgym_tools.browser.screenshot import screenshot
 from agentgym_tools.browser.settle import settle
 from agentgym_tools.browser.tab import PageLeft, Tab
 from agentgym_tools.browser.view import Element, View
@@ -70,6 +71,7 @@ class Window:
         self._seen_popups = 0
         self._popups_of_closed = 0
         self._own = 0
+        self._studio: Page | None = None
         self._close: Callable[[Window], Awaitable[None]] | None = None
         context.on("page", self._popped_up)
         context.on("close", lambda _: self.die("the window was closed"))
@@ -101,12 +103,7 @@ class Window:
 
     async def open_tab(self) -> Tab:
         """A new, empty tab, in front of the others."""
-        self._own += 1
-        try:
-            page = await self.context.new_page()
-        finally:
-            self._own -= 1
-        return await self._adopt(page)
+        return await self._adopt(await self._new_page())
 
     def switch(self, number: int) -> None:
         """Bring a tab to the front."""
@@ -192,6 +189,30 @@ class Window:
                     self.shown, self.cut = len(seen["elements"]), seen["cut"]
                     return replace(_view(seen, error), tabs=await self._titles(), tab=self.current)
 
+    async def screenshot(self, view: View) -> bytes:
+        """The view as a PNG image with its element numbers.
+
+        Raises:
+            EnvError: The browser died.
+        """
+        with self.errors():
+            if self._studio is None:
+                self._studio = await self._new_page()
+            return await screenshot(self.tab, self._studio, view.elements)
+
+    async def html(self, chars: int) -> str:
+        """The page's HTML without scripts and styles, cut at ``chars`` characters.
+
+        Raises:
+            EnvError: The browser died.
+        """
+        with self.errors():
+            try:
+                text: str = await asyncio.wait_for(self.tab.ask_now("html", chars), _LOOK_S)
+            except (PageLeft, TimeoutError) as failed:
+                raise EnvError("page_hangs", "the page does not respond") from failed
+            return text
+
     async def _answer_of(self, tab: Tab, room: Mapping[str, int]) -> Any:
         """What there is to be seen, if need be after an end to the page's scripts."""
         for last in (False, True):
@@ -238,6 +259,13 @@ class Window:
         """Tell the model something with the next view."""
         if len(self.notes) < _MOST_NOTES:
             self.notes.append(text[:_LONGEST_NOTE])
+
+    async def _new_page(self) -> Page:
+        self._own += 1
+        try:
+            return await self.context.new_page()
+        finally:
+            self._own -= 1
 
     async def _titles(self) -> tuple[str, ...]:
         if len(self.tabs) < 2:
