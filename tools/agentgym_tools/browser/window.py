@@ -20,7 +20,7 @@ from agentgym_tools.browser.view import Element, View
 MOST_TABS = 8
 _MOST_NOTES = 5
 _MOST_DIALOGS = 20
-"""Dialogs that one action may open before the page's scripts are stopped."""
+"""Dialogs that one action may open before the page is closed."""
 _LONGEST_NOTE = 200
 _ALIVE_S = 10.0
 _POPUP_S = 10.0
@@ -320,10 +320,9 @@ class Window:
         with suppress(Error):
             if self._dialogs < _MOST_DIALOGS:
                 await dialog.accept()
-                return
-            self.note("The page showed dialogs without end and was stopped.")
-            stopping = [tab.stop_scripts() for tab in self.tabs if tab.page is dialog.page]
-            await asyncio.gather(dialog.accept(), *stopping)
+            elif self._dialogs == _MOST_DIALOGS and dialog.page is not None:
+                self.note("The page showed dialogs without end and was closed.")
+                await dialog.page.close()
 
 
 def _death(error: Exception) -> str:
