@@ -4,9 +4,9 @@
     python benchmarks/web.py [--quick] [--peers FOLDER]
 
 Both press the same key on the same page and give the observation after it; BrowserGym through the
-Playwright that it pins, with the same Chromium. They are measured in turn, three times, and compared
-by medians, since a shared machine drifts. Then ours alone: sixteen episodes at once, what a reset
-takes from the pool, and the memory of a window. The last line is one JSON object.
+Playwright that it pins, with the same Chromium. They are measured in turn, three times, and
+compared by medians, since a shared machine drifts. Then ours alone: sixteen episodes at once, what
+a reset takes from the pool, and the memory of a window. The last line is one JSON object.
 """
 
 from __future__ import annotations

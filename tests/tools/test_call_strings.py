@@ -4,8 +4,6 @@ import pytest
 
 from agentgym.formats import get_format
 from agentgym.messages import ToolSpec
-from agentgym.tools import tool
-from agentgym_tools.browser.find import missing_browser
 
 
 def _spec(name: str, *parameters: str) -> ToolSpec:
@@ -13,24 +11,15 @@ def _spec(name: str, *parameters: str) -> ToolSpec:
     return ToolSpec(name, "", {"type": "object", "properties": properties})
 
 
-if missing_browser() is None:
-    from agentgym_tools.browser.actions import TOOLS
-
-    @tool
-    async def answer(text: str = "") -> str:
-        """Hand in."""
-        return text
-
-    BROWSER = [*(one.spec for one in TOOLS), answer.spec, _spec("give_up")]
-else:
-    BROWSER = [
-        _spec("click", "id", "button", "times"), _spec("fill", "id", "text"),
-        _spec("select", "id", "options"), _spec("press", "key", "id"), _spec("hover", "id"),
-        _spec("drag", "id", "to"), _spec("scroll", "direction", "id"), _spec("goto", "url"),
-        _spec("back"), _spec("forward"), _spec("new_tab", "url"), _spec("switch_tab", "tab"),
-        _spec("close_tab", "tab"), _spec("wait", "seconds"), _spec("answer", "text"),
-        _spec("give_up"),
-    ]  # fmt: skip
+BROWSER = [
+    _spec("click", "id", "button", "times"), _spec("fill", "id", "text"),
+    _spec("select", "id", "options"), _spec("press", "key", "id"), _spec("hover", "id"),
+    _spec("drag", "id", "to"), _spec("scroll", "direction", "id"), _spec("goto", "url"),
+    _spec("back"), _spec("forward"), _spec("new_tab", "url"), _spec("switch_tab", "tab"),
+    _spec("close_tab", "tab"), _spec("wait", "seconds"), _spec("answer", "text"),
+    _spec("give_up"),
+]  # fmt: skip
+"""As in ``agentgym_tools.browser.actions``, which only a browser's package can import."""
 
 
 def calls(text: str) -> list[tuple[str, object]]:
