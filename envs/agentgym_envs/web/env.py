@@ -144,14 +144,19 @@ class WebEnv(TextEnv):
         """A fresh window on the start page, and the task."""
         await self._leave()
         self._answer, self._gave_up = None, False
-        visit = self._visit = await self._site.visit(task, rng)
-        window = self._window = await self._acquire(visit)
-        with window.errors():
+        try:
+            visit = self._visit = await self._site.visit(task, rng)
+            window = self._window = await self._acquire(visit)
             await window.visit(visit.start_url)
-            await visit.opened(window.tab.page)
+            with window.errors():
+                await visit.opened(window.tab.page)
             await window.settle()
-        user = await self._with_page(Message("user", task.prompt))
-        return StepResult((Message("system", SYSTEM_PROMPT), user))
+            user = await self._with_page(Message("user", task.prompt))
+        except BaseException:
+            await self._leave()
+            raise
+        info = {"blocked": window.gateway.take_blocked()}
+        return StepResult((Message("system", SYSTEM_PROMPT), user), info=info)
 
     async def astep(self, action: Action) -> StepResult:
         """Carry out the calls, and show the page after them."""
@@ -175,7 +180,11 @@ class WebEnv(TextEnv):
 
     async def advance(self, action: str | Action) -> StepResult:
         """Take one turn; whichever way the episode ends, its window is given back."""
-        result = await super().advance(action)
+        try:
+            result = await super().advance(action)
+        except EnvError:
+            await self._leave()
+            raise
         if result.ending is not None:
             await self._leave()
         return result
