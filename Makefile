@@ -5,6 +5,7 @@
 # make bench-environments   the gym's own cost, against Gymnasium and gem-llm
 # make bench-learner   the optimiser step, against TRL
 # make bench-grpo-step   a whole step of multi-turn GRPO, against TRL
+# make bench-web   pages in a browser, against BrowserGym
 # make bench-remote   environments over the network, against OpenEnv's server
 # make bench-code   tools and grading of the programming environment, against gem-llm's tool
 # make bench-sandbox   the jail against the Python tools of peers, each in its own environment
@@ -15,8 +16,7 @@ SEED   ?= 0
 
 BENCH  := .bench
 
-.PHONY: help train test lint packages search-tiny swe-tasks bench-environments bench-learner bench-remote bench-sandbox bench-code clean check-python
-.PHONY: help train test lint engine search-tiny swe-tasks bench-environments bench-learner bench-grpo-step bench-remote bench-sandbox bench-code clean check-python
+.PHONY: help train test lint packages search-tiny swe-tasks bench-environments bench-learner bench-remote bench-sandbox bench-code clean check-python bench-grpo-step bench-web
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -103,9 +103,15 @@ bench-code: $(VENV)/.dev $(BENCH)/gem/bin/python
 	$(BENCH)/gem/bin/python -m pip install -q -c $(BENCH)/constraints.txt gem-llm requests
 	$(BIN)/python benchmarks/code_env.py
 
+bench-web: $(VENV)/.dev $(BENCH)/browsergym/bin/python
+	$(BENCH)/browsergym/bin/python -m pip install -q browsergym-miniwob
+	$(BIN)/python -m pip install -q --no-deps miniwob
+	$(BIN)/python benchmarks/web.py
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
-	$(BIN)/mypy agentgym envs/agentgym_envs tools/agentgym_tools trainers/agentgym_trainers tests examples benchmarks/sandbox.py benchmarks/environments.py benchmarks/remote_env.py benchmarks/learner.py benchmarks/credit.py benchmarks/code_env.py benchmarks/context.py benchmarks/swe.py benchmarks/async_rollouts.py benchmarks/async_learning.py benchmarks/hf_engine.py benchmarks/grpo_step.py
+	$(BIN)/mypy agentgym envs/agentgym_envs tools/agentgym_tools trainers/agentgym_trainers tests examples \
+	  $(filter-out %_peer.py,$(wildcard benchmarks/*.py))
 
 clean:
 	rm -rf $(VENV) $(BENCH) runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

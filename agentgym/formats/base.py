@@ -16,6 +16,7 @@ CALL_ERRORS: Mapping[str, str] = MappingProxyType(
         "unclosed_tag": "the tool call has no closing tag.",
         "not_an_object": "a tool call must be a JSON object.",
         "missing_name": "the tool call has no name.",
+        "invalid_syntax": "the tool call is not written as a call.",
         "invalid_arguments": "the tool call's arguments must be given by name.",
     }
 )
@@ -29,6 +30,7 @@ CALL_ERRORS: Mapping[str, str] = MappingProxyType(
 ``unclosed_tag``     The model ended its turn without closing the call.
 ``not_an_object``    JSON, but not an object.
 ``missing_name``     A call without the name of a tool.
+``invalid_syntax``   A call in Python that cannot be read, or whose arguments are no literals.
 ``invalid_arguments``  Arguments that are not an object, or text where only named ones can be.
 ===================  ==============================================================================
 

@@ -1,0 +1,124 @@
+"""One running Chromium, cut off from everything but the proxies of its contexts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    CDPSession,
+    Error,
+    Playwright,
+    async_playwright,
+)
+
+from agentgym import EnvError
+
+_FLAGS = (
+    # No way out but the proxy: neither names, nor UDP, nor what Chromium does on its own.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--webrtc-ip-handling-policy=disable_non_proxied_udp",  # as Chromium calls it
+    "--force-webrtc-ip-handling-policy=disable_non_proxied_udp",  # as its headless shell does
+    "--disable-quic",
+    "--dns-prefetch-disable",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-pings",
+    "--deny-permission-prompts",
+    # A page looks the same on every machine.
+    "--disable-gpu",
+    "--disable-lcd-text",
+    "--font-render-hinting=none",
+    "--force-device-scale-factor=1",
+    # One process for each window, and a page cannot take all memory.
+    "--disable-site-isolation-trials",
+    "--js-flags=--max-old-space-size=512",
+)
+_NOWHERE = "http://127.0.0.1:1"
+"""Where Chromium's own requests go: a port where nothing may listen."""
+_LAUNCH_S = 120.0
+_END_S = 10.0
+
+
+class Chromium:
+    """A browser process with its Playwright driver.
+
+    It ends with this process, however that ends: the driver reads from a pipe of ours, and the
+    browser from one of the driver's.
+    """
+
+    def __init__(self, playwright: Playwright, browser: Browser, cdp: CDPSession) -> None:
+        self._playwright = playwright
+        self._browser = browser
+        self._cdp = cdp
+
+    @classmethod
+    async def launch(cls, program: Path) -> Chromium:
+        """Start a browser.
+
+        Raises:
+            EnvError: ``browser_died``: it does not start.
+        """
+        playwright = await async_playwright().start()
+        try:
+            browser = await playwright.chromium.launch(
+                executable_path=program,
+                args=list(_FLAGS),
+                proxy={"server": _NOWHERE},
+                chromium_sandbox=False,
+                timeout=1000 * _LAUNCH_S,
+                handle_sigint=False,
+                handle_sigterm=False,
+                handle_sighup=False,
+            )
+            return cls(playwright, browser, await browser.new_browser_cdp_session())
+        except Error as error:
+            await playwright.stop()
+            why = error.message.partition("\n")[0]
+            raise EnvError("browser_died", f"{program} does not start: {why}") from error
+        except BaseException:
+            await playwright.stop()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is not known to be gone."""
+        return self._browser.is_connected()
+
+    async def context(self, proxy: str, size: tuple[int, int]) -> BrowserContext:
+        """An isolated profile whose only network is ``proxy``."""
+        return await self._browser.new_context(
+            proxy={"server": proxy},
+            viewport={"width": size[0], "height": size[1]},
+            accept_downloads=False,
+            service_workers="block",
+            locale="en-GB",
+            timezone_id="UTC",
+            reduced_motion="reduce",
+        )
+
+    async def memory_mb(self) -> float:
+        """Memory that only this browser's processes hold, as far as the system tells."""
+        told = await self._cdp.send("SystemInfo.getProcessInfo")
+        return sum(_private_mb(process["id"]) for process in told["processInfo"])
+
+    async def aclose(self) -> None:
+        """End the browser and its driver, whether they still live or not."""
+        for end in (self._browser.close, self._playwright.stop):
+            with suppress(Exception):  # a driver that was killed fails in many ways
+                await asyncio.wait_for(end(), _END_S)
+
+
+def _private_mb(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except OSError:
+        return 0.0
+    pages = int(fields[1]) - int(fields[2])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
