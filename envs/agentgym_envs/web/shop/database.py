@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from agentgym_envs.web.shop.catalogue import products, reviews
-from agentgym_envs.web.shop.orders import NO_SHIPPING_FROM, SHIPPING, STANDARD
+from agentgym_envs.web.shop.orders import STANDARD
 from agentgym_envs.web.shop.people import Customer, customers
 from agentgym_envs.web.shop.schema import DDL
 
@@ -77,9 +77,7 @@ def _rows() -> dict[str, Iterable[tuple[object, ...]]]:
 
 def _purchases(who: Customer) -> Iterable[tuple[object, ...]]:
     for order in who.orders:
-        goods = sum(line.quantity * line.product.price for line in order.lines)
-        delivery = 0 if goods >= NO_SHIPPING_FROM else SHIPPING[STANDARD].price
         yield (
             order.number, who.id, order.day, order.status, str(who.addresses[0]), STANDARD,
-            order.payment, "", goods, 0, delivery,
+            order.payment, "", order.goods, 0, order.delivery,
         )  # fmt: skip

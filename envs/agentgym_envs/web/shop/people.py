@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from agentgym_envs.web.shop.catalogue import Product, products
+from agentgym_envs.web.shop.orders import SHIPPING, STANDARD
 from agentgym_envs.web.shop.vocabulary import (
     CITIES,
     FIRST_NAMES,
@@ -53,6 +54,21 @@ class Order:
     status: str
     payment: str
     lines: tuple[OrderLine, ...]
+
+    @property
+    def goods(self) -> int:
+        """What the lines cost, in cents."""
+        return sum(line.quantity * line.product.price for line in self.lines)
+
+    @property
+    def delivery(self) -> int:
+        """What shipping cost, in cents."""
+        return SHIPPING[STANDARD].cost(self.goods)
+
+    @property
+    def total(self) -> int:
+        """What was paid, in cents."""
+        return self.goods + self.delivery
 
 
 @dataclass(frozen=True, slots=True)

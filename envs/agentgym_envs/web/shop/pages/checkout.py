@@ -93,13 +93,13 @@ def _step_page(shop: Shop, request: Request, step: Step, errors: Mapping[str, st
     if not cart.lines:
         return go("/cart", "Your cart is empty.")
     chosen = getattr(orders.choices_of(shop, request.customer), step.name)
+    options = step.options(shop, request.customer, cart)
+    if not chosen and options:
+        chosen = options[0][0]
     main = form(
         f"/checkout/{step.name}",
         errors_box(errors),
-        radio_fields(
-            step.name, step.legend, step.options(shop, request.customer, cart), str(chosen or ""),
-            errors,
-        ),
+        radio_fields(step.name, step.legend, options, str(chosen or ""), errors),
         button("Continue"),
         tag("p", tag("a", "New address", href="/account/addresses/new"))
         if step.name == "address"
