@@ -113,5 +113,5 @@ class Sight:
         elif found.value == wanted.value:
             return None
         if wanted.kind == "choice":
-            return "select", {"id": found.id, "option": wanted.value}
+            return "select", {"id": found.id, "options": wanted.value}
         return "fill", {"id": found.id, "text": wanted.value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,8 @@ from agentgym_tools.browser.view import View
 
 _HASTE = 0.03
 """Chance at each turn that a novice thinks it is done."""
+_PATIENCE = 3
+"""Times that a novice sees the same page before it gives up trying."""
 
 
 class Player:
@@ -41,7 +44,7 @@ class Novice:
 
     def __init__(self, errand: Errand, start: Moment, rng: np.random.Generator) -> None:
         self._player = Player(_mistaken(errand, rng), start)
-        self._errand = errand
+        self._seen: Counter[View] = Counter()
 
     def watch(self, now: Moment) -> None:
         """Note what has been reached of what it believes it should do."""
@@ -49,7 +52,8 @@ class Novice:
 
     def move(self, view: View, rng: np.random.Generator) -> Move:
         """The next action."""
-        if rng.random() < _HASTE:
+        self._seen[view] += 1
+        if rng.random() < _HASTE or self._seen[view] > _PATIENCE:
             return answer("done")
         return self._player.move(view)
 

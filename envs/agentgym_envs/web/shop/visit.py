@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from aiohttp import web
-from playwright.async_api import Page
 
 from agentgym import Ending
 from agentgym_envs.web.shop.errand import Errand
@@ -13,8 +14,12 @@ from agentgym_envs.web.shop.moves import Move
 from agentgym_envs.web.shop.player import Novice, Player
 from agentgym_envs.web.shop.progress import Progress
 from agentgym_envs.web.shop.server import Server
+from agentgym_envs.web.shop.state import Shop
 from agentgym_envs.web.site import Verdict
 from agentgym_tools.browser.view import View
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 HOST = "shop.test"
 
@@ -38,6 +43,11 @@ class ShopVisit:
         self._progress = Progress(errand.goals, self._moment)
         self._player = Player(errand, self._moment)
         self._novice: Novice | None = None
+
+    @property
+    def shop(self) -> Shop:
+        """The shop behind the pages."""
+        return self._moment.shop
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
         """Serve a page; ``None`` for other hosts."""

@@ -57,7 +57,8 @@ class AskProduct(Question):
         }[self.fact]
 
     def seen(self, now: Moment) -> bool:
-        return self.product in now.shop.log.opened
+        log = now.shop.log
+        return self.product in (log.opened if self.fact == "stock" else log.shown)
 
     def move(self, sight: Sight) -> Move:
         return towards(sight, self.product) or answer(self.answer)

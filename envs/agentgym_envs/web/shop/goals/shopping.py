@@ -30,7 +30,7 @@ class AddToCart(Goal):
     stars: int = 0
 
     def words(self, rng: random.Random) -> str:
-        many = "" if self.quantity == 1 else f"{self.quantity} × "
+        many = "" if self.quantity == 1 else f"{self.quantity} of "
         options = [f"size {self.size}"] * bool(self.size) + [self.colour] * bool(self.colour)
         chosen = f" in {' and '.join(options)}" if options else ""
         what = f"{many}{self._what()}{chosen}"

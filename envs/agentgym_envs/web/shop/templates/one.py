@@ -30,14 +30,14 @@ from agentgym_envs.web.shop.templates.template import (
 from agentgym_envs.web.shop.vocabulary import BRANDS, CATEGORIES
 
 BODIES = (
-    "Please call me back tomorrow.",
-    "The parcel was left at the wrong door.",
+    "Please call me back tomorrow",
+    "The parcel was left at the wrong door",
     "Do you also repair older models?",
-    "I would like a printed invoice.",
+    "I would like a printed invoice",
     "When will it be in stock again?",
-    "One of the buttons came off.",
+    "One of the buttons came off",
     "Can I change the colour afterwards?",
-    "Thank you for the quick delivery.",
+    "Thank you for the quick delivery",
 )
 
 
