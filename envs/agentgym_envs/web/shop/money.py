@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_WRITTEN = re.compile(r"\$?\s?(\d{1,7})(?:\.(\d{1,2}))?")
+_WRITTEN = re.compile(r"\$?\s?([0-9]{1,7})(?:\.([0-9]{1,2}))?")
 
 
 def dollars(cents: int) -> str:

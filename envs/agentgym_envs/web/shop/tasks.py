@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from agentgym import Task, UnknownName, UsageError
 from agentgym_envs.web.shop.errand import Errand
@@ -48,18 +49,24 @@ def chosen_templates(
 
 
 def task_maker(templates: Sequence[Template]) -> Callable[[int], Task]:
-    """Makes the task of an index; indices take turns among the templates."""
+    """Makes the task of an index; indices take turns among the templates.
+
+    The split follows from the goals alone: what one customer asks for in one split, nobody asks for
+    in another, so that no answer can be learnt by heart.
+    """
 
     def make(index: int) -> Task:
         template = templates[index % len(templates)]
         errand = errand_of(template, index // len(templates))
-        return Task.create(
+        data = errand.data()
+        task = Task.create(
             ENV_ID,
             errand.instruction(),
-            {"shop": errand.data()},
+            {"shop": data},
             difficulty=float(template.sub_goals),
             category=template.name,
         )
+        return replace(task, split=Task.create(ENV_ID, "", {"goals": data["goals"]}).split)
 
     return make
 
