@@ -110,5 +110,5 @@ def change_password(shop: Shop, customer: int, old: str, new: str, repeated: str
 
 def enter(shop: Shop, token: str, customer: int) -> None:
     """Bind a session to a customer, whose cart takes over what the guest chose."""
-    carts.take_over(shop, f"session {token}", customer)
+    carts.take_over(shop, token, customer)
     shop.db.execute("UPDATE session SET customer = ? WHERE token = ?", (customer, token))

@@ -17,6 +17,11 @@ def owner_of(customer: int) -> str:
     return f"customer {customer}"
 
 
+def guest(token: str) -> str:
+    """Whose cart it is, for a session without a customer."""
+    return f"session {token}"
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """Some of a product in one size and colour; options that it lacks are empty."""
@@ -169,15 +174,19 @@ def used(shop: Shop, customer: int, code: str) -> bool:
     return row is not None
 
 
-def take_over(shop: Shop, guest: str, customer: int) -> None:
-    """Move what a guest had chosen into the cart of who has signed in."""
-    owner = owner_of(customer)
+def take_over(shop: Shop, token: str, customer: int) -> None:
+    """Move what a session's guest had chosen into the cart of who has signed in."""
+    before, owner = guest(token), owner_of(customer)
     shop.db.execute(
         "INSERT INTO cart_line SELECT ?, product, size, colour, quantity FROM cart_line "
         "WHERE owner = ? ON CONFLICT DO UPDATE SET quantity = min(?, quantity + excluded.quantity)",
-        (owner, guest, MOST),
+        (owner, before, MOST),
     )
-    empty(shop, guest)
+    shop.db.execute(
+        "INSERT OR REPLACE INTO cart_coupon SELECT ?, code FROM cart_coupon WHERE owner = ?",
+        (owner, before),
+    )
+    empty(shop, before)
 
 
 def _line(shop: Shop, owner: str, key: str) -> Line:

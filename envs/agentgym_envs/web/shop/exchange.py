@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agentgym_envs.web.shop.cart import guest, owner_of
 from agentgym_envs.web.shop.markup import Html
 
 LONGEST = 500
@@ -21,7 +22,7 @@ class Session:
     @property
     def owner(self) -> str:
         """Whose cart it is."""
-        return f"session {self.token}" if self.customer is None else f"customer {self.customer}"
+        return guest(self.token) if self.customer is None else owner_of(self.customer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,9 @@ _QUERIES = (
     "SELECT 'line of order ' || purchase || ': ' || quantity || ' ' || name || ' ' || size || ' ' "
     "|| colour || ' at ' || purchase_line.price || ', returned: ' || returned "
     "FROM purchase_line JOIN product ON product.id = product",
-    "SELECT 'review by ' || author || ' of ' || name || ': ' || stars || ', ' || title || ', ' || "
-    "body FROM review JOIN product ON product.id = product WHERE customer IS NOT NULL",
+    "SELECT 'review by ' || customer || ', ' || author || ', of ' || name || ': ' || stars || "
+    "', ' || title || ', ' || body "
+    "FROM review JOIN product ON product.id = product WHERE customer IS NOT NULL",
     "SELECT 'message from ' || email || ' about ' || topic || ': ' || body FROM message",
 )
 _OWNER = "CASE WHEN owner LIKE 'session %' THEN 'a guest' ELSE owner END"

@@ -97,8 +97,5 @@ def answer(shop: Shop, method: str, request: Request) -> Reply:
             return go("/login" + (f"?{after}" if after else ""), "Please log in first.")
         arguments = [int(text) if text.isdigit() else text for text in found.groups()]
         with shop.db:
-            reply = handler(shop, request, *arguments)
-        if reply.status == 200:
-            shop.log.paths.add(request.path)
-        return reply
+            return handler(shop, request, *arguments)
     return home.missing(shop, request)

@@ -12,7 +12,7 @@ PAGE_SIZE = 8
 
 @dataclass(slots=True)
 class VisitLog:
-    """What was served: products in lists or on their pages, pages opened, orders and their pages.
+    """What was served: products in lists, products on their pages, orders.
 
     Progress and questions ask it, since an answer is only worth something to who has looked.
     """
@@ -20,7 +20,6 @@ class VisitLog:
     shown: set[int] = field(default_factory=set)
     opened: set[int] = field(default_factory=set)
     orders: set[int] = field(default_factory=set)
-    paths: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from agentgym_envs.web.shop.cart import owner_of
 from agentgym_envs.web.shop.moves import Move, Sight
 from agentgym_envs.web.shop.state import Shop
 
@@ -25,7 +26,7 @@ class Moment:
     @property
     def owner(self) -> str:
         """Of the customer's cart."""
-        return f"customer {self.customer}"
+        return owner_of(self.customer)
 
     def one(self, query: str, *values: object) -> Any:
         """The first column of the first row, or ``None``."""
@@ -74,7 +75,7 @@ class Goal(ABC):
 
     def data(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"goal": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]
+        return {"goal": type(self).__name__, **asdict(self)}  # type: ignore[call-overload]  # subclasses are dataclasses
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Self:

@@ -28,11 +28,13 @@ from agentgym_envs.web.shop.vocabulary import BRANDS, CATEGORIES
 
 
 def add_and_buy_fully(rng: random.Random, who: Customer) -> Plan:
+    """Buy some of a product, with two choices on the way."""
     add = adding(rng, some_product(rng), rng.randint(1, 3))
     return Plan((add, buying(rng, who, "shipping", "payment")))
 
 
 def buy_the_rest(rng: random.Random, who: Customer) -> Plan:
+    """Buy what is in the cart but for one thing."""
     there = [adding(rng, one, rng.randint(1, 2)) for one in some_products(rng, 2)]
     gone = there[0]
     out = RemoveLine(gone.product, gone.size, gone.colour)
@@ -40,6 +42,7 @@ def buy_the_rest(rng: random.Random, who: Customer) -> Plan:
 
 
 def buy_cheapest(rng: random.Random, who: Customer) -> Plan | None:
+    """Buy what only a filter tells, with all three choices."""
     category, brand = rng.choice(CATEGORIES), rng.choice(("", *BRANDS))
     stars = rng.choice((0, 3, 4))
     found = cheapest_of(category, brand, stars, in_stock=True)
@@ -51,11 +54,13 @@ def buy_cheapest(rng: random.Random, who: Customer) -> Plan | None:
 
 
 def buy_two_with_coupon(rng: random.Random, who: Customer) -> Plan:
+    """Buy two things with a coupon."""
     adds = [adding(rng, one) for one in some_products(rng, 2)]
     return Plan((*adds, coupon(rng, *adds), buying(rng, who, "shipping")))
 
 
 def replace_order(rng: random.Random, who: Customer) -> Plan | None:
+    """Cancel an order and buy something else instead."""
     order = order_in(rng, who, "Processing")
     if order is None:
         return None
@@ -65,12 +70,14 @@ def replace_order(rng: random.Random, who: Customer) -> Plan | None:
 
 
 def log_in_and_buy(rng: random.Random, who: Customer) -> Plan:
+    """Sign in and buy, with all three choices."""
     add = adding(rng, some_product(rng), rng.randint(1, 2))
     goals = (log_in(who), add, buying(rng, who, "address", "shipping", "payment"))
     return Plan(goals, signed_in=False)
 
 
 def buy_everything(rng: random.Random, who: Customer) -> Plan:
+    """Sign in and buy two things with a coupon and two choices."""
     (plain,) = some_products(rng, 1, plain=True)
     second = rng.choice([one for one in some_products(rng, 2) if one != plain])
     adds = [adding(rng, plain), adding(rng, second, 2)]
@@ -79,6 +86,7 @@ def buy_everything(rng: random.Random, who: Customer) -> Plan:
 
 
 def tidy_account(rng: random.Random, who: Customer) -> Plan:
+    """Six changes all over the account."""
     taken = {one.label for one in who.addresses}
     label = next(name for name in ("Cabin", "Studio") if name not in taken)
     new = some_address(rng, label)

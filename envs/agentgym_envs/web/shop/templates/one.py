@@ -42,11 +42,13 @@ BODIES = (
 
 
 def add_to_cart(rng: random.Random, who: Customer) -> Plan:
+    """A product without options, by its name."""
     (product,) = some_products(rng, 1, plain=True)
     return Plan((adding(rng, product),))
 
 
 def product_fact(rng: random.Random, who: Customer) -> Plan:
+    """Price, stock or number of reviews of a product."""
     product = rng.choice(products())
     fact = rng.choice(("price", "price", "stock", "reviews"))
     written = sum(one.product == product.id for one in reviews())
@@ -61,23 +63,28 @@ def product_fact(rng: random.Random, who: Customer) -> Plan:
 
 
 def wish(rng: random.Random, who: Customer) -> Plan:
+    """Something new on the wish list."""
     product = rng.choice([one for one in products() if one not in who.wishes])
     return Plan((Wish(product.id),))
 
 
 def unwish(rng: random.Random, who: Customer) -> Plan:
+    """Something off the wish list."""
     return Plan((Unwish(rng.choice(who.wishes).id),))
 
 
 def newsletter(rng: random.Random, who: Customer) -> Plan:
+    """The newsletter on or off."""
     return Plan((SetNewsletter(not who.newsletter),))
 
 
 def phone(rng: random.Random, who: Customer) -> Plan:
+    """Another telephone number."""
     return Plan((SetPhone(some_phone(rng)),))
 
 
 def order_fact(rng: random.Random, who: Customer) -> Plan:
+    """Status or total of an order."""
     order = rng.choice(who.orders)
     if rng.random() < 0.5:
         return Plan((AskOrder(order.number, "status", order.status),))
@@ -85,15 +92,18 @@ def order_fact(rng: random.Random, who: Customer) -> Plan:
 
 
 def message(rng: random.Random, who: Customer) -> Plan:
+    """A message to the shop."""
     return Plan((WriteMessage(rng.choice(TOPICS), rng.choice(BODIES)),))
 
 
 def cancel_order(rng: random.Random, who: Customer) -> Plan | None:
+    """An order that was not sent yet."""
     order = order_in(rng, who, "Processing")
     return Plan((CancelOrder(order.number),)) if order else None
 
 
 def remove_from_cart(rng: random.Random, who: Customer) -> Plan:
+    """One of three things out of the cart."""
     there = [adding(rng, one, rng.randint(1, 3)) for one in some_products(rng, 3)]
     gone = rng.choice(there)
     goal: Goal = RemoveLine(gone.product, gone.size, gone.colour)
@@ -101,6 +111,7 @@ def remove_from_cart(rng: random.Random, who: Customer) -> Plan:
 
 
 def brand_count(rng: random.Random, who: Customer) -> Plan | None:
+    """How many products of a brand there are in a category."""
     category, brand = rng.choice(CATEGORIES), rng.choice(BRANDS)
     fitting = [one for one in products() if (one.category, one.brand) == (category, brand)]
     if not fitting:
@@ -110,6 +121,7 @@ def brand_count(rng: random.Random, who: Customer) -> Plan | None:
 
 
 def cheapest(rng: random.Random, who: Customer) -> Plan | None:
+    """The cheapest well-rated product of a category."""
     category, stars = rng.choice(CATEGORIES), rng.choice((3, 4))
     found = cheapest_of(category, "", stars, in_stock=False)
     if found is None:
