@@ -12,11 +12,10 @@ from agentgym_envs.web.shop.vocabulary import CATEGORIES
 
 def home(shop: Shop, request: Request) -> Reply:
     """The categories."""
-    links = [tag("li", tag("a", name, href=f"/search?category={name}")) for name in CATEGORIES]
+    links = [tag("p", tag("a", name, href=f"/search?category={name}")) for name in CATEGORIES]
     main = join(
         tag("p", "Good things for outdoors and indoors."),
-        tag("h2", "Categories"),
-        tag("ul", links),
+        tag("nav", links, aria_label="Categories"),
     )
     return Reply("Welcome", main)
 
