@@ -105,3 +105,13 @@ async def test_what_the_page_asks_before_emptying_the_cart_is_answered(env: "Web
     assert button is not None
     result = await env.advance(write_call(env, "click", {"id": button.id}))
     assert "Remove everything?" in result.text
+
+
+async def test_the_oracle_scrolls_where_the_screen_is_small() -> None:
+    env = WebEnv(site="shop", split="all", viewport=(600, 300), limits={"turns": 60})
+    try:
+        await solve(env, task_of("review_and_wish"))
+        scrolled = [call for call in env.history.tool_calls if call.name == "scroll"]
+        assert scrolled
+    finally:
+        await env.end()

@@ -31,8 +31,9 @@ class AddToCart(Goal):
 
     def words(self, rng: random.Random) -> str:
         many = "" if self.quantity == 1 else f"{self.quantity} of "
-        options = [f"size {self.size}"] * bool(self.size) + [self.colour] * bool(self.colour)
-        chosen = f" in {' and '.join(options)}" if options else ""
+        size = f"size {self.size}" if self.size else ""
+        options = " and ".join(filter(None, (size, self.colour)))
+        chosen = f" in {options}" if options else ""
         what = f"{many}{self._what()}{chosen}"
         verb = rng.choice(("add {} to the cart", "put {} in the cart", "place {} in your cart"))
         return verb.format(what)
@@ -50,14 +51,16 @@ class AddToCart(Goal):
         way = self._way(sight)
         if way is not None:
             return way
-        fields = [Field("choice", "Size", self.size)] * bool(self.size)
-        fields += [Field("choice", "Colour", self.colour)] * bool(self.colour)
-        fields.append(Field("text", "Quantity", str(self.quantity)))
+        fields = [Field("text", "Quantity", str(self.quantity))]
+        if self.colour:
+            fields.insert(0, Field("choice", "Colour", self.colour))
+        if self.size:
+            fields.insert(0, Field("choice", "Size", self.size))
         return sight.submit(fields, "Add to cart")
 
     def mistaken(self, rng: np.random.Generator) -> Goal:
         own = product_of(self.product)
-        kinds = ["quantity", "product"] + ["size"] * bool(self.size)
+        kinds = ["quantity", "product", "size"] if self.size else ["quantity", "product"]
         kind = kinds[int(rng.integers(len(kinds)))]
         if kind == "quantity":
             return replace(self, quantity=self.quantity % 4 + 1)
