@@ -1,6 +1,8 @@
 """Ways to cheat in the shop that must not work, over HTTP, where everything can be forged."""
 
+import numpy as np
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from shop_browser import ShopBrowser
 
 from agentgym_envs.web.shop.catalogue import products
@@ -8,6 +10,7 @@ from agentgym_envs.web.shop.errand import Errand
 from agentgym_envs.web.shop.facts import facts
 from agentgym_envs.web.shop.goals.members import SetNewsletter
 from agentgym_envs.web.shop.people import customers
+from agentgym_envs.web.shop.visit import ShopVisit
 
 WHO, OTHER = next(
     (who, other)
@@ -219,6 +222,16 @@ async def test_signing_in_leads_to_no_other_site() -> None:
         for place in ("//evil.test/", "http://evil.test/", "/\\evil.test", "/a\r\nX: 1"):
             await browser.open("/login", {**fields, "next": place})
             assert browser.url == "http://shop.test/account"
+
+
+async def test_other_hosts_are_refused_and_everything_is_once_the_visit_is_over() -> None:
+    visit = ShopVisit(ERRAND, np.random.default_rng(0), 8)
+    for host, served in (("shop.test", True), ("evil.test", False), ("shop.test.evil", False)):
+        request = make_mocked_request("GET", "/", headers={"Host": host})
+        assert (await visit.answer(request) is not None) is served
+    await visit.aclose()
+    request = make_mocked_request("GET", "/", headers={"Host": "shop.test"})
+    assert await visit.answer(request) is None
 
 
 async def test_a_form_that_is_far_too_large_is_refused() -> None:

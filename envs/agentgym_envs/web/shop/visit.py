@@ -43,6 +43,7 @@ class ShopVisit:
         self._progress = Progress(errand.goals, self._moment)
         self._player = Player(errand, self._moment)
         self._novice: Novice | None = None
+        self._over = False
 
     @property
     def shop(self) -> Shop:
@@ -50,8 +51,8 @@ class ShopVisit:
         return self._moment.shop
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse | None:
-        """Serve a page; ``None`` for other hosts."""
-        if request.url.host != HOST or request.url.scheme != "http":
+        """Serve a page; ``None`` for other hosts, and once the visit is over."""
+        if self._over or request.url.host != HOST or request.url.scheme != "http":
             return None
         return await self._server.answer(request)
 
@@ -90,6 +91,7 @@ class ShopVisit:
 
     async def aclose(self) -> None:
         """Drop the database."""
+        self._over = True
         self._moment.shop.db.close()
 
     def _follow_account(self) -> None:
