@@ -1,0 +1,1 @@
+"""A small shop: search, cart, account and checkout, with tasks over them."""

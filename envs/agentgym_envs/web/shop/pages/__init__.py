@@ -1,0 +1,1 @@
+"""What the shop shows, one part of it a file."""

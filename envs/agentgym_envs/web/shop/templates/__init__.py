@@ -1,0 +1,1 @@
+"""Templates of tasks, by how many things they ask for."""
