@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from aiohttp import web
-from playwright.async_api import Page
 
 from agentgym import Ending, Task, TaskSet
 from agentgym_tools.browser.view import View
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,12 @@ class Visit(Protocol):
 class Site(Protocol):
     """A site and its tasks. Constructors have no side effects."""
 
-    reward_weights: Mapping[str, float]
-    """The components that verdicts give, with their weights; ``success`` is among them."""
+    @property
+    def reward_weights(self) -> Mapping[str, float]:
+        """The components that verdicts give, with their weights; ``success`` is among them.
+
+        An attribute of the class does.
+        """
 
     def missing(self) -> str | None:
         """What must be installed first, as one line of advice."""

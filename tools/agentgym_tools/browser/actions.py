@@ -1,0 +1,414 @@
+"""What a model can do in a browser window: one tool each, named by the ids that it was shown.
+
+Whatever goes wrong because of what was asked for is an observation in words; only a dead browser is
+an :class:`agentgym.EnvError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Literal
+from urllib.parse import urljoin, urlsplit
+
+from playwright.async_api import Error
+from playwright.async_api import TimeoutError as SlowError
+from pydantic import BeforeValidator, Field
+
+from agentgym import ToolError
+from agentgym.tools import Hidden, Tool, tool
+from agentgym_tools.browser.tab import PageLeft
+from agentgym_tools.browser.window import MOST_TABS, Window
+
+_ACTION_S = 10.0
+_LONGEST_TEXT = 20_000
+_SHOWN_OPTIONS = 20
+
+ElementId = Annotated[str, BeforeValidator(lambda given: _plain_id(given))]
+OneOrMany = Annotated[
+    list[str], BeforeValidator(lambda one: [one] if isinstance(one, str) else one)
+]
+Here = Annotated[Window, Hidden]
+
+
+def action(function: Callable[..., Awaitable[str]]) -> Tool:
+    """A tool of that function, in which a dead browser is an :class:`agentgym.EnvError`."""
+
+    @functools.wraps(function)
+    async def guarded(**values: Any) -> str:
+        with values["window"].errors():
+            return await function(**values)
+
+    return tool(guarded)
+
+
+@action
+async def click(
+    id: ElementId,
+    window: Here,
+    button: Literal["left", "right", "middle"] = "left",
+    times: Annotated[int, Field(ge=1, le=3)] = 1,
+) -> str:
+    """Click an element.
+
+    Args:
+        id: Its number.
+        button: Which mouse button.
+        times: 2 for a double click.
+    """
+    spot = await _aim(window, id, enabled=True)
+    await _mouse(window, "mouseMoved", spot)
+    for count in range(1, times + 1):
+        press = {"button": button, "clickCount": count}
+        await asyncio.gather(
+            _mouse(window, "mousePressed", spot, **press),
+            _mouse(window, "mouseReleased", spot, **press),
+        )
+    return await _done(window)
+
+
+@action
+async def fill(
+    id: ElementId, text: Annotated[str, Field(max_length=_LONGEST_TEXT)], window: Here
+) -> str:
+    """Replace what a text field holds.
+
+    Args:
+        id: The field's number.
+        text: What it shall hold. A date is written as 2024-12-31, a time as 23:59.
+    """
+    await _aim(window, id, enabled=True, hit=False)
+    began = await _ask(window, id, "startFill", id, text)
+    if began["typed"]:
+        async with _limited():
+            if text:
+                await window.tab.send("Input.insertText", text=text)
+            else:
+                await window.tab.page.keyboard.press("Delete")
+    return await _done(window)
+
+
+@action
+async def select(id: ElementId, options: OneOrMany, window: Here) -> str:
+    """Choose from a drop-down list.
+
+    Args:
+        id: The list's number.
+        options: What to choose, as the list shows it; several where the list allows it.
+    """
+    await _ask(window, id, "select", id, options)
+    return await _done(window)
+
+
+@action
+async def press(key: Annotated[str, Field(max_length=40)], window: Here, id: ElementId = "") -> str:
+    """Press a key, or several together.
+
+    Args:
+        key: For example Enter, Tab, Escape, ArrowDown, a or Control+a.
+        id: The element to press it in; the focused one when left out.
+    """
+    if id:
+        await _ask(window, id, "focus", id)
+    try:
+        async with _limited():
+            await window.tab.page.keyboard.press(key)
+    except Error as error:
+        if "Unknown key" not in error.message:
+            raise
+        raise ToolError(f"there is no key {json.dumps(key)}", "unknown_key") from error
+    return await _done(window)
+
+
+@action
+async def hover(id: ElementId, window: Here) -> str:
+    """Move the mouse over an element.
+
+    Args:
+        id: Its number.
+    """
+    await _mouse(window, "mouseMoved", await _aim(window, id))
+    return await _done(window)
+
+
+@action
+async def drag(
+    id: ElementId, window: Here, to: ElementId = "", right: float = 0.0, down: float = 0.0
+) -> str:
+    """Drag an element with the mouse.
+
+    Args:
+        id: Its number.
+        to: The number of the element to drop it on; itself when left out.
+        right: Pixels further to the right; negative ones to the left.
+        down: Pixels further down; negative ones up.
+    """
+    start = await _aim(window, id, enabled=True)
+    if to:
+        end = await _aim(window, to, hit=False)
+        start = await _aim(window, id, enabled=True)  # seeing the one may have scrolled the other
+    else:
+        end = start
+    mouse = window.tab.page.mouse
+    async with _limited():
+        await mouse.move(start["x"], start["y"])
+        await mouse.down()
+        await mouse.move(end["x"] + right, end["y"] + down, steps=5)
+        await mouse.up()
+    return await _done(window)
+
+
+@action
+async def scroll(
+    window: Here,
+    direction: Literal["up", "down", "left", "right"] = "down",
+    id: ElementId = "",
+) -> str:
+    """Scroll by most of a screen.
+
+    Args:
+        direction: Where to.
+        id: An element inside the part to scroll; the whole page when left out.
+    """
+    await _ask(window, id, "scroll", id, direction)
+    return await _done(window)
+
+
+@action
+async def expand(window: Here) -> str:
+    """Show the elements that "more elements" stood for, in place of those shown now."""
+    if not window.cut:
+        raise ToolError("there are no more elements on this screen; scroll", "no_more")
+    window.skip += window.shown
+    return "Shown."
+
+
+@action
+async def goto(url: Annotated[str, Field(max_length=2_000)], window: Here) -> str:
+    """Open an address in this tab.
+
+    Args:
+        url: The address, which begins with http://, or a path on the same site.
+    """
+    await _open(window, _address(url, window.tab.page.url))
+    return await _done(window)
+
+
+@action
+async def back(window: Here) -> str:
+    """Go back to the page before."""
+    return await _travel(window, -1, "there is no page before this one")
+
+
+@action
+async def forward(window: Here) -> str:
+    """Go forward again, after going back."""
+    return await _travel(window, 1, "there is no page after this one")
+
+
+@action
+async def new_tab(window: Here, url: Annotated[str, Field(max_length=2_000)] = "") -> str:
+    """Open a tab.
+
+    Args:
+        url: What it shall show; empty when left out.
+    """
+    if len(window.tabs) >= MOST_TABS:
+        raise ToolError(f"there may be {MOST_TABS} tabs; close one first", "too_many_tabs")
+    address = _address(url, window.tab.page.url) if url else ""
+    await window.open_tab()
+    if address:
+        await _open(window, address)
+    return await _done(window)
+
+
+@action
+async def switch_tab(tab: int, window: Here) -> str:
+    """Bring a tab to the front.
+
+    Args:
+        tab: Its number in the list of tabs.
+    """
+    _require_tab(window, tab)
+    window.switch(tab)
+    async with _limited():
+        await window.tab.page.bring_to_front()
+    return await _done(window)
+
+
+@action
+async def close_tab(window: Here, tab: int | None = None) -> str:
+    """Close a tab. The last one stays.
+
+    Args:
+        tab: Its number in the list of tabs; the one in front when left out.
+    """
+    number = window.current if tab is None else tab
+    _require_tab(window, number)
+    if len(window.tabs) == 1:
+        raise ToolError("this is the only tab", "last_tab")
+    await window.close_tab(number)
+    return await _done(window)
+
+
+@action
+async def wait(window: Here, seconds: Annotated[float, Field(ge=0, le=10)] = 1.0) -> str:
+    """Let time pass, for a page that needs it.
+
+    Args:
+        seconds: How much, at most 10.
+    """
+    await asyncio.sleep(seconds)
+    return await _done(window)
+
+
+TOOLS: tuple[Tool, ...] = (
+    click, fill, select, press, hover, drag, scroll, expand, goto, back, forward, new_tab,
+    switch_tab, close_tab, wait,
+)  # fmt: skip
+"""Every action; their hidden parameter ``window`` is the :class:`Window` to act in."""
+
+
+def _plain_id(given: object) -> object:
+    """Numbers and ``[12]`` are meant as ``12``."""
+    return str(given).strip().strip("[]") if isinstance(given, str | int) else given
+
+
+def _as_list(given: object) -> object:
+    """One text is meant as a list of it."""
+    return [given] if isinstance(given, str) else given
+
+
+async def _done(window: Window) -> str:
+    window.skip = 0
+    calm = await window.settle()
+    return "Done." if calm else "Done; the page is still busy."
+
+
+async def _aim(
+    window: Window, id: str, *, enabled: bool = False, hit: bool = True
+) -> Mapping[str, float]:
+    """Where to point at for an element, scrolled into view.
+
+    Raises:
+        ToolError: It is gone, hidden, disabled or covered.
+    """
+    spot: Mapping[str, float] = await _ask(window, id, "aim", id, {"enabled": enabled, "hit": hit})
+    return spot
+
+
+async def _ask(window: Window, id: str, function: str, *arguments: object) -> Any:
+    """Call a function of the page's script, and put what it refuses into words."""
+    try:
+        async with _limited():
+            answer = await window.tab.ask(function, *arguments)
+    except PageLeft:
+        text = "the page has changed since its elements were shown; look at the new ones"
+        raise ToolError(text, "stale_element") from None
+    if "error" in answer:
+        code = answer["error"]
+        raise ToolError(_in_words(id, answer), _CODES.get(code, code))
+    return answer
+
+
+_CODES = {"gone": "stale_element", "unknown": "stale_element"}
+_WORDS = {
+    "gone": "element [{id}] is no longer in the page",
+    "unknown": "there is no element [{id}]; use a number of the newest page",
+    "invisible": "element [{id}] is hidden",
+    "disabled": "element [{id}] is disabled",
+    "covered": "element [{id}] is covered by {by}",
+    "outside": "element [{id}] cannot be scrolled into view",
+    "no_field": "element [{id}] is no text field",
+    "readonly": "element [{id}] can only be read",
+    "malformed": "element [{id}] does not take this: it wants a {kind}",
+    "no_select": "element [{id}] is no drop-down list; click it",
+    "one_only": "only one option of element [{id}] can be chosen",
+    "no_option": "element [{id}] has no option {wanted}; it has: {options}",
+    "option_disabled": "the option {wanted} of element [{id}] is disabled",
+    "no_scroll": "there is nothing more to see in that direction",
+}
+
+
+def _in_words(id: str, answer: Mapping[str, Any]) -> str:
+    options = answer.get("options", ())
+    listed = ", ".join(json.dumps(one, ensure_ascii=False) for one in options[:_SHOWN_OPTIONS])
+    more = ", …" if len(options) > _SHOWN_OPTIONS else ""
+    values = {
+        **answer,
+        "id": id[:20],
+        "wanted": json.dumps(answer.get("wanted", "")[:80], ensure_ascii=False),
+        "options": listed + more,
+    }
+    return _WORDS[answer["error"]].format(**values)
+
+
+async def _mouse(window: Window, kind: str, spot: Mapping[str, float], **more: Any) -> None:
+    async with _limited():
+        await window.tab.send(
+            "Input.dispatchMouseEvent", type=kind, x=spot["x"], y=spot["y"], **more
+        )
+
+
+@asynccontextmanager
+async def _limited() -> AsyncIterator[None]:
+    """Give up on a page that does not respond."""
+    try:
+        async with asyncio.timeout(_ACTION_S):
+            yield
+    except TimeoutError:
+        raise ToolError("the page does not respond", "slow_page") from None
+
+
+def _address(url: str, here: str) -> str:
+    """The whole address that is meant.
+
+    Raises:
+        ToolError: Nothing that can be opened here.
+    """
+    url = url.strip()
+    if "://" not in url and urlsplit(url).scheme in ("", "localhost") and not url.startswith("/"):
+        url = f"http://{url}" if "." in url.partition("/")[0] else url
+    try:
+        address = urljoin(here, url)
+        parts = urlsplit(address)
+        usable = parts.scheme == "http" and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable:
+        text = f"{json.dumps(url[:200])} cannot be opened: only http:// addresses can"
+        raise ToolError(text, "refused_address")
+    return address
+
+
+async def _open(window: Window, address: str) -> None:
+    try:
+        await window.tab.page.goto(address, wait_until="commit", timeout=1000 * _ACTION_S)
+    except SlowError as error:
+        raise ToolError(f"{address} did not answer in time", "slow_page") from error
+    except Error as error:
+        if "interrupted by another navigation" in error.message:
+            return
+        if "net::" not in error.message and "invalid URL" not in error.message:
+            raise
+        raise ToolError(f"{address} cannot be opened", "refused_address") from error
+
+
+async def _travel(window: Window, by: int, refusal: str) -> str:
+    history = await window.tab.send("Page.getNavigationHistory")
+    index = history["currentIndex"] + by
+    entries = history["entries"]
+    if not 0 <= index < len(entries) or entries[index]["url"] == "about:blank":
+        raise ToolError(refusal, "no_history")
+    await window.tab.leave("Page.navigateToHistoryEntry", entryId=entries[index]["id"])
+    return await _done(window)
+
+
+def _require_tab(window: Window, number: int) -> None:
+    if not 0 <= number < len(window.tabs):
+        raise ToolError(
+            f"there is no tab {number}; there are 0 to {len(window.tabs) - 1}", "no_tab"
+        )
