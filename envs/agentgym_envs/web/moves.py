@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from agentgym_tools.browser.view import Element
 
 Move = tuple[str, Mapping[str, object]]
+Direction = Literal["up", "down", "left", "right"]
 
 
 def click(element: Element) -> Move:
-    """Press and release the mouse in the middle of an element."""
+    """Press and release the mouse on an element."""
     return "click", {"id": element.id}
 
 
@@ -19,19 +21,34 @@ def fill(element: Element, text: str) -> Move:
     return "fill", {"id": element.id, "text": text}
 
 
-def select(element: Element, option: str) -> Move:
-    """Choose an option of a list by its text."""
-    return "select", {"id": element.id, "option": option}
+def select(element: Element, *options: str) -> Move:
+    """Choose options of a list by their texts."""
+    return "select", {"id": element.id, "options": list(options)}
 
 
 def press(key: str, element: Element) -> Move:
     """Press a key, such as ``Enter``, with an element in focus."""
-    return "press", {"id": element.id, "key": key}
+    return "press", {"key": key, "id": element.id}
 
 
-def drag(source: Element, target: Element) -> Move:
-    """Drag the middle of one element to the middle of another."""
-    return "drag", {"source": source.id, "target": target.id}
+def hover(element: Element) -> Move:
+    """Move the mouse over an element."""
+    return "hover", {"id": element.id}
+
+
+def drag(element: Element, to: Element, *, right: float = 0.0, down: float = 0.0) -> Move:
+    """Drag an element onto another, or so many pixels beside it."""
+    return "drag", {"id": element.id, "to": to.id, "right": right, "down": down}
+
+
+def scroll(direction: Direction, element: Element) -> Move:
+    """Scroll what an element is in by most of a screen."""
+    return "scroll", {"direction": direction, "id": element.id}
+
+
+def wait(seconds: float = 0.5) -> Move:
+    """Let the page go on by itself."""
+    return "wait", {"seconds": seconds}
 
 
 def goto(url: str) -> Move:
@@ -47,13 +64,3 @@ def answer(text: str) -> Move:
 def give_up() -> Move:
     """End the episode without an answer."""
     return "give_up", {}
-
-
-def hover(element: Element) -> Move:
-    """Move the mouse to the middle of an element."""
-    return "hover", {"id": element.id}
-
-
-def wait() -> Move:
-    """Let the page go on by itself."""
-    return "wait", {}

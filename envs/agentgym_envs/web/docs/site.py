@@ -5,12 +5,11 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from aiohttp import web
-from playwright.async_api import Page
 
 from agentgym import Ending, Task, TaskSet
 from agentgym_envs.web.docs.manual import manual_folder, missing_manual
@@ -19,6 +18,9 @@ from agentgym_envs.web.docs.questions import Question, questions_of
 from agentgym_envs.web.moves import Move, answer, click, fill
 from agentgym_envs.web.site import Verdict
 from agentgym_tools.browser.view import View
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 ENV_ID = "agentgym/Docs-v0"
 ORIGIN = "http://docs.test"

@@ -41,6 +41,8 @@ window.addEventListener("load", () => {
   %s
   Math.seedrandom(%d);
   core.startEpisodeReal();
+  const asked = core.getUtterance();
+  document.title = asked.utterance || asked;
 });
 """
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from aiohttp import web
-from playwright.async_api import Page
 
 from agentgym import Ending, EnvError, Task, TaskSet, UnknownName
 from agentgym_envs.web.miniwob.novice import mistaken_move
@@ -21,9 +20,12 @@ from agentgym_envs.web.moves import Move, give_up
 from agentgym_envs.web.site import Verdict
 from agentgym_tools.browser.view import View
 
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
 ENV_ID = "agentgym/Web-v0"
 ORIGIN = "http://miniwob.test"
-INSTRUCTION = "Do what the first lines of the page ask."
+INSTRUCTION = "Do what the page's title says."
 _SEEDS = 2**31
 _FOLDERS = ("common", "core")
 _STATE = """() => typeof WOB_DONE_GLOBAL === "undefined" ? null :
@@ -120,6 +122,7 @@ class MiniWobVisit:
 
     async def opened(self, page: Page) -> None:
         """Read what is asked; the page has started by itself."""
+        await page.wait_for_load_state("load")
         asked = await page.evaluate(_UTTERANCE)
         if isinstance(asked, dict):
             self.fields = asked["fields"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-
-from playwright.async_api import Error as PlaywrightError
-from playwright.async_api import Page
+from typing import TYPE_CHECKING
 
 from agentgym_envs.web.webarena.checks import answer_includes, clean, url_matches
 from agentgym_envs.web.webarena.task_file import Entry, ReferenceAnswers, Target
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 FuzzyJudge = Callable[[str, str, str], Awaitable[bool]]
 """Whether an answer means the same as a reference: intent, reference, answer."""
@@ -73,11 +74,13 @@ async def _holds(target: Target, page: Page) -> bool:
 
 async def _selected(target: Target, page: Page) -> str:
     """The whole page, or what the locator finds; nothing where it fails, as the page is wrong."""
+    from playwright.async_api import Error
+
     if not target.locator.strip():
         return await page.content()
     try:
         for action in target.prep_actions:
             await page.evaluate(f"() => {{ {action} }}")
         return str(await page.evaluate(f"() => {target.locator}") or "")
-    except PlaywrightError:
+    except Error:
         return ""

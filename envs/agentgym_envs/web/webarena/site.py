@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from aiohttp import web
-from playwright.async_api import Page
-
 from agentgym import Ending, Task, TaskSet
 from agentgym_envs.web.moves import Move, answer, goto
 from agentgym_envs.web.site import Verdict
@@ -19,10 +17,13 @@ from agentgym_envs.web.webarena.origins import Origins
 from agentgym_envs.web.webarena.task_file import Entry, placed, read_task_file
 from agentgym_tools.browser.view import View
 
+if TYPE_CHECKING:
+    from playwright.async_api import Page
+
 ENV_ID = "agentgym/Web-v0"
 
 
-class WebArenaSite:
+class TaskFileSite:
     """Task files in WebArena's JSON format (arXiv:2307.13854), on any local site.
 
     A task is judged when the policy answers, by every check that it names: the answer
@@ -31,7 +32,7 @@ class WebArenaSite:
     (``storage_state``, ``require_login`` and ``require_reset`` are ignored).
 
     Args:
-        tasks: The file.
+        path: The file.
         origins: Where the sites are, as ``{"__SHOPPING__": "http://127.0.0.1:7770"}``. A start
             address on this machine needs none. Everything else is refused.
         judge: For ``fuzzy_match``; without one such tasks are refused.
@@ -43,12 +44,12 @@ class WebArenaSite:
     def __init__(
         self,
         *,
-        tasks: str | Path,
+        path: str | Path,
         origins: Mapping[str, str] | None = None,
         judge: FuzzyJudge | None = None,
         skip_unsupported: bool = False,
     ) -> None:
-        self._path = Path(tasks)
+        self._path = Path(path)
         self._origins = Origins(origins or {})
         self._judge = judge
         self._skip = skip_unsupported
