@@ -2,7 +2,8 @@
 
 MiniWoB++ (arXiv:1802.08802) covers a page until somebody presses START, draws the problem from
 ``Math.random``, and ends an episode by the wall clock. Here the page starts by itself when it has
-loaded, from the task's seed and on a fixed date, and by default its deadline never comes.
+loaded, from the task's seed and on a fixed date, and by default its deadline never comes. Its title
+is what it asks for.
 
 A policy may type anything, and some pages write what was typed into the document as HTML. So the
 page's policy (the Content-Security-Policy header) allows its own inline scripts alone, by their
@@ -30,6 +31,25 @@ _FIXED_CLOCK = """
   Fixed.prototype.constructor = Fixed;
   Object.assign(Fixed, {now, parse: Real.parse, UTC: Real.UTC});
   window.Date = Fixed;
+})();
+"""
+
+# A reader of a list of elements cannot try out what takes a click, so what listens to clicks says so;
+# an icon is called what the package's own observations call it, by its class or id.
+_SAY_WHAT_LISTENS = """
+(() => {
+  const listen = EventTarget.prototype.addEventListener;
+  const containers = new Set(["BODY", "HTML", "UL", "OL", "FORM", "LABEL", "INPUT", "svg"]);
+  EventTarget.prototype.addEventListener = function (kind, ...rest) {
+    const pressed = kind === "click" || kind === "mousedown";
+    if (pressed && this instanceof Element && !containers.has(this.tagName)) {
+      this.setAttribute("onclick", "");
+      const known = this.getAttribute("class") || this.id;
+      if (known && !this.textContent.trim() && !this.hasAttribute("aria-label")
+          && this instanceof HTMLElement) this.setAttribute("aria-label", known);
+    }
+    return listen.call(this, kind, ...rest);
+  };
 })();
 """
 
@@ -67,7 +87,7 @@ def served_page(source: str, seed: int, decay: bool) -> tuple[str, str]:
     """
     clock = "" if decay else _NO_DEADLINE
     page = _CORE.sub(rf"\1<script>{_SEED % seed}</script>", source, count=1)
-    page = page.replace("<head>", f"<head><script>{_FIXED_CLOCK}</script>", 1)
+    page = page.replace("<head>", f"<head><script>{_FIXED_CLOCK}{_SAY_WHAT_LISTENS}</script>", 1)
     page = page.replace("</head>", f"{_STYLE}</head>", 1)
     page = page.replace("</body>", f"<script>{_START % (clock, seed)}</script></body>", 1)
     return page, _policy(page)

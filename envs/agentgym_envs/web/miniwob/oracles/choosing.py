@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
+from functools import partial
 
 from agentgym_envs.web.miniwob.oracles.steps import (
     FIELDS,
@@ -12,12 +13,12 @@ from agentgym_envs.web.miniwob.oracles.steps import (
     below,
     button,
     field,
+    find_named,
     first_number,
-    following,
     named,
     nth,
     quoted,
-    text,
+    seek,
     texts,
 )
 from agentgym_envs.web.miniwob.oracles.synonyms import alike
@@ -105,12 +106,15 @@ def order_food(goal: str, view: View) -> Script:
     names = goal.partition(": ")[2]
     if names:
         for name in names.split(", "):
-            view = yield click(_plus(view, name.strip()))
+            view, plus = yield from seek(view, partial(_plus, name.strip()))
+            view = yield click(plus)
     else:
         kind = goal.rpartition(" ")[2]
         for _ in range(first_number(goal)):
-            view = yield click(_plus(view, kind, first=True))
-    yield click(button(view, "Order!"))
+            view, plus = yield from seek(view, partial(_plus, kind))
+            view = yield click(plus)
+    view, order = yield from seek(view, lambda view: find_named(view, "Order!"))
+    yield click(order)
 
 
 def _listed(goal: str) -> list[str]:
@@ -151,14 +155,11 @@ def _suggestions(view: View, start: str, end: list[str]) -> list[Element]:
     ]
 
 
-def _plus(view: View, name: str, first: bool = False) -> Element:
+def _plus(name: str, view: View) -> Element | None:
+    """What orders the first dish with this name, or of this kind."""
     elements = below(view)
-    if first:
-        place = next(i for i, one in enumerate(elements) if one.name.strip() == name)
-        elements = elements[place:]
-    else:
-        elements = following(view, name)
-    return next(one for one in elements if one.id and one.name.strip() == "+")
+    place = next((i for i, one in enumerate(elements) if one.name.strip() == name), len(elements))
+    return next((one for one in elements[place:] if one.id and one.name.strip() == "+"), None)
 
 
 SCRIPTS = {

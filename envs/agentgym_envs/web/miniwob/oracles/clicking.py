@@ -70,7 +70,7 @@ def click_widget(goal: str, view: View) -> Script:
 def grid_coordinate(goal: str, view: View) -> Script:
     """The grid's points lie 30 pixels apart, and its origin in their middle."""
     x, y = map(int, re.findall(r"-?\d+", goal))
-    points = [one for one in acting(view) if not one.name and max(one.box[2:]) < 20]
+    points = [one for one in acting(view) if one.role == "circle"]
     left = min(one.box[0] for one in points)
     top = min(one.box[1] for one in points)
     wanted = (left + 30 * (x + 2), top + 30 * (2 - y))

@@ -3,65 +3,113 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import partial
 
 from agentgym_envs.web.miniwob.oracles.steps import (
-    FIELDS,
-    Lost,
     Script,
     acting,
-    below,
     field,
+    find_named,
     named,
     quoted,
+    seek,
 )
 from agentgym_envs.web.moves import click, fill
 from agentgym_tools.browser.view import Element, View
 
-_BY = re.compile(
-    r"(?:email|message|messages|mail|information)?\s*(?:by|from|you got from|you received from) "
-    r"([A-Z][\w-]*)"
-)
-
 
 def do_as_told(goal: str, view: View) -> Script:
-    """The instructions with one wording."""
-    names = [re.sub(r"\W+$", "", word) for word in goal.split() if word[0].isupper()][1:]
-    sender = names[0]
+    """Delete, star, reply or forward."""
+    sender = _names(goal)[0]
     if "trash" in goal:
-        yield click(_icons(view, sender)[0])
+        yield from _press_icon(view, sender, "trash")
     elif "star" in goal:
-        yield click(_icons(view, sender)[1])
+        yield from _press_icon(view, sender, "star")
     elif "reply" in goal:
-        yield from _reply(view, sender, quoted(goal)[0])
+        yield from _write(view, sender, "Reply", quoted(goal)[0])
     else:
-        yield from _forward(view, sender, names[1])
+        yield from _write(view, sender, "Forward", _names(goal)[1])
 
 
-def _reply(view: View, sender: str, words: str) -> Script:
-    view = yield click(_message(view, sender))
-    view = yield click(named(view, "Reply"))
+def forward_in_other_words(goal: str, view: View) -> Script:
+    """Of the two names, the sender's stands in the inbox."""
+    names = _names(goal)
+    first_is_sender = _message(names[0], view) is not None and not re.search(
+        rf"(?:by|from|sent by|message|got from) {names[-1]}\b", goal
+    )
+    sender, to = names if first_is_sender else reversed(names)
+    yield from _write(view, sender, "Forward", to)
+
+
+def _press_icon(view: View, sender: str, icon: str) -> Script:
+    _, found = yield from seek(view, partial(_icon, sender, icon))
+    yield click(found)
+
+
+def _write(view: View, sender: str, action: str, words: str) -> Script:
+    view, message = yield from seek(view, partial(_message, sender))
+    view = yield click(message)
+    view, start = yield from seek(view, lambda view: find_named(view, action))
+    view = yield click(start)
     view = yield fill(field(view), words)
-    yield click(_send(view))
+    yield click(named(view, f"send-{action.lower()}"))
 
 
-def _forward(view: View, sender: str, to: str) -> Script:
-    view = yield click(_message(view, sender))
-    view = yield click(named(view, "Forward"))
-    view = yield fill(field(view), to)
-    yield click(_send(view))
+def _message(sender: str, view: View) -> Element | None:
+    return next((one for one in acting(view) if _sender(one) == sender), None)
 
 
-def _message(view: View, sender: str) -> Element:
-    raise NotImplementedError
+def _icon(sender: str, icon: str, view: View) -> Element | None:
+    """The first icon of this kind after the start of a message."""
+    things = iter(acting(view))
+    for one in things:
+        if _sender(one) == sender:
+            return _first_named(things, icon)
+    return None
 
 
-def _icons(view: View, sender: str) -> list[Element]:
-    raise NotImplementedError
+def _first_named(things: Iterator[Element], name: str) -> Element | None:
+    for one in things:
+        if one.name == name:
+            return one
+        if one.name.count(" ") > 1:
+            return None
+    return None
 
 
-def _send(view: View) -> Element:
-    raise NotImplementedError
+def _sender(message: Element) -> str:
+    """A message begins with its sender's name."""
+    words = message.name.split()
+    return words[0] if len(words) > 1 else ""
 
+
+def _names(goal: str) -> list[str]:
+    """Capitalised words that do not begin a sentence; or any, where a sentence begins with one."""
+    words = re.findall(r"\b[A-Z][a-z]+\b", re.sub(r'".*?"', "", goal))
+    return [word for word in words if word not in _NO_NAMES]
+
+
+_NO_NAMES = frozenset(
+    "Find Locate Look Forward Send Go Please Give Search Navigate The Get Open Click Reply Delete "
+    "Email Mail Message Share Take Pass Transfer Resend Relay And Then Move Read Select Choose "
+    "Want Can Could Need You My This That Direct Deliver Sent To From By Of In Inbox Provide Show "
+    "Let Have Hand Sending Forwarding Ship Route Redirect Identify Pick Retrieve Track Grab".split()
+)
 
 SCRIPTS = {
+    **dict.fromkeys(
+        (
+            "email-inbox",
+            "email-inbox-delete",
+            "email-inbox-forward",
+            "email-inbox-important",
+            "email-inbox-noscroll",
+            "email-inbox-reply",
+            "email-inbox-star-reply",
+        ),
+        do_as_told,
+    ),
+    "email-inbox-forward-nl": forward_in_other_words,
+    "email-inbox-forward-nl-turk": forward_in_other_words,
 }

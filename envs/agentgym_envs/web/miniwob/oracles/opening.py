@@ -15,7 +15,7 @@ from agentgym_envs.web.miniwob.oracles.steps import (
     nth,
     quoted,
 )
-from agentgym_envs.web.moves import click, fill, hover
+from agentgym_envs.web.moves import click, fill, hover, wait
 from agentgym_tools.browser.view import Element, View
 
 
@@ -47,6 +47,7 @@ def select_in_menu(goal: str, view: View) -> Script:
     *parents, leaf = goal.removeprefix("Select ").split(">")
     for parent in parents:
         view = yield hover(named(view, parent))
+        view = yield wait()
     yield click(named(view, leaf))
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 
-from agentgym_envs.web.moves import Move, click, fill
+from agentgym_envs.web.moves import Direction, Move, click, fill, scroll
 from agentgym_tools.browser.view import Element, View
 
 Script = Generator[Move, View, None]
@@ -97,3 +97,16 @@ def fill_in(view: View, values: Iterable[str], submit: str = "Submit") -> Script
     for index, value in enumerate(values):
         view = yield fill(field(view, index), value)
     yield click(button(view, submit))
+
+
+def seek(
+    view: View, find: Callable[[View], Element | None]
+) -> Generator[Move, View, tuple[View, Element]]:
+    """Scroll down in the page's list until something is found; where it ends, from its top."""
+    direction: Direction = "down"
+    while (found := find(view)) is None:
+        before = view.elements
+        view = yield scroll(direction, acting(view)[-1])
+        if view.elements == before:
+            direction = "up"
+    return view, found

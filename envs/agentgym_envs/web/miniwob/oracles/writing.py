@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
 
 from agentgym_envs.web.miniwob.oracles.steps import (
     FIELDS,
@@ -45,9 +44,9 @@ def enter_date(goal: str, view: View) -> Script:
 
 
 def enter_time(goal: str, view: View) -> Script:
-    found = re.search(r"\d+:\d+ [AP]M", goal.replace("\u202f", " "))
-    assert found is not None, goal
-    return fill_in(view, [datetime.strptime(found[0], "%I:%M %p").strftime("%H:%M")])
+    """Written as in Britain, since that is where the browser believes to be."""
+    hours, minutes = re.findall(r"\d+", goal)
+    return fill_in(view, [f"{int(hours):02}:{minutes}"])
 
 
 def login(goal: str, view: View) -> Script:
