@@ -41,9 +41,9 @@ def drag(element: Element, to: Element, *, right: float = 0.0, down: float = 0.0
     return "drag", {"id": element.id, "to": to.id, "right": right, "down": down}
 
 
-def scroll(direction: Direction, element: Element) -> Move:
-    """Scroll what an element is in by most of a screen."""
-    return "scroll", {"direction": direction, "id": element.id}
+def scroll(direction: Direction, element: Element | None = None) -> Move:
+    """Scroll what an element is in, or the whole page, by most of a screen."""
+    return "scroll", {"direction": direction, "id": element.id if element else ""}
 
 
 def wait(seconds: float = 0.5) -> Move:

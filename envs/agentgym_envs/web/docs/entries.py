@@ -23,7 +23,7 @@ _TAG = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """"New in" or "Changed in" a version, with what is said of it."""
+    """ "New in" or "Changed in" a version, with what is said of it."""
 
     version: str
     text: str

@@ -15,7 +15,7 @@ from agentgym import Ending, Task, TaskSet
 from agentgym_envs.web.docs.manual import manual_folder, missing_manual
 from agentgym_envs.web.docs.matching import is_answer
 from agentgym_envs.web.docs.questions import Question, questions_of
-from agentgym_envs.web.moves import Move, answer, click, fill
+from agentgym_envs.web.moves import Move, answer, click, fill, scroll
 from agentgym_envs.web.site import Verdict
 from agentgym_tools.browser.view import View
 
@@ -107,8 +107,8 @@ class DocsVisit:
         if here == self._page:
             return answer(self._answers[0])
         link = view.find("link", self._subject)
-        if here == "search.html" and link is not None:
-            return click(link)
+        if here == "search.html":
+            return click(link) if link is not None else scroll("down")
         return self._search(view, self._subject)
 
     def novice(self, view: View, rng: np.random.Generator) -> Move:

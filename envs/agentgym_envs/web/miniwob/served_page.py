@@ -34,8 +34,8 @@ _FIXED_CLOCK = """
 })();
 """
 
-# A reader of a list of elements cannot try out what takes a click, so what listens to clicks says so;
-# an icon is called what the package's own observations call it, by its class or id.
+# A reader of a list of elements cannot try out what takes a click, so what listens to clicks says
+# so; an icon is called what the package's own observations call it, by its class or id.
 _SAY_WHAT_LISTENS = """
 (() => {
   const listen = EventTarget.prototype.addEventListener;

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from aiohttp import web
 
-from agentgym import Ending, EnvError, Task, TaskSet, UnknownName
+from agentgym import Ending, Task, TaskSet, UnknownName
 from agentgym_envs.web.miniwob.novice import mistaken_move
 from agentgym_envs.web.miniwob.oracles import SCRIPTS
 from agentgym_envs.web.miniwob.oracles.steps import Script

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable
 
@@ -15,11 +14,11 @@ from agentgym import EnvError
 from agentgym_envs.web.webarena.origins import Origins
 
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
-_HOP_BY_HOP = (
-    "Connection Keep-Alive Proxy-Authenticate Proxy-Authorization Proxy-Connection TE Trailer "
-    "Transfer-Encoding Upgrade Host Content-Length Content-Encoding Accept-Encoding "
-    "Strict-Transport-Security"
-).split()
+_DROPPED = re.compile(
+    r"connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|host|content-length"
+    r"|content-encoding|accept-encoding|strict-transport-security",
+    re.I,
+)
 _TEXT = re.compile(r"text/|application/(json|javascript|xml|xhtml)")
 _DOMAIN = re.compile(r";\s*domain=[^;]*", re.I)
 _SECURE = re.compile(r";\s*(secure|samesite=none)(?=;|$)", re.I)
@@ -44,7 +43,7 @@ class Forwarder:
             return None
         try:
             return await self._forward(request, target)
-        except (aiohttp.ClientError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
             self._failure = f"{target.origin()}: {error or type(error).__name__}"
             return web.Response(status=502, text="The site cannot be reached.")
 
@@ -104,5 +103,5 @@ class Forwarder:
 
 
 def _end_to_end(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    dropped = {name.lower() for name in _HOP_BY_HOP}
-    return [(name, value) for name, value in headers if name.lower() not in dropped]
+    """The headers that are not about this connection."""
+    return [(name, value) for name, value in headers if not _DROPPED.fullmatch(name)]

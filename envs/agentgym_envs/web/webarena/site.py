@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from aiohttp import web
+
 from agentgym import Ending, Task, TaskSet
 from agentgym_envs.web.moves import Move, answer, goto
 from agentgym_envs.web.site import Verdict

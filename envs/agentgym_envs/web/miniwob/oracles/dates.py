@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 
 from agentgym_envs.web.miniwob.oracles.steps import (
     Script,
-    acting,
     button,
     field,
     named,
@@ -15,9 +15,20 @@ from agentgym_envs.web.miniwob.oracles.steps import (
 from agentgym_envs.web.moves import click
 from agentgym_tools.browser.view import View
 
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 
 
 def choose_date(goal: str, view: View) -> Script:
@@ -26,12 +37,13 @@ def choose_date(goal: str, view: View) -> Script:
     view = yield click(field(view))
     while (shown := _month(view)) != month:
         view = yield click(named(view, "Prev" if shown > month else "Next"))
-    view = yield click([one for one in acting(view) if one.name.strip() == str(day)][0])
+    view = yield click(named(view, str(day)))
     yield click(button(view))
 
 
 def _month(view: View) -> int:
-    return next(i for i, name in enumerate(_MONTHS, start=1) if name in text(view))
+    words = text(view).split()
+    return next(i for i, name in enumerate(calendar.month_name) if name and name in words)
 
 
 SCRIPTS = dict.fromkeys(

@@ -21,7 +21,7 @@ from agentgym_tools.browser.view import Element, View
 
 def do_as_told(goal: str, view: View) -> Script:
     """Delete, star, reply or forward."""
-    sender = _names(goal)[0]
+    sender = _names(goal, 1)[0]
     if "trash" in goal:
         yield from _press_icon(view, sender, "trash")
     elif "star" in goal:
@@ -29,12 +29,12 @@ def do_as_told(goal: str, view: View) -> Script:
     elif "reply" in goal:
         yield from _write(view, sender, "Reply", quoted(goal)[0])
     else:
-        yield from _write(view, sender, "Forward", _names(goal)[1])
+        yield from _write(view, sender, "Forward", _names(goal, 2)[1])
 
 
 def forward_in_other_words(goal: str, view: View) -> Script:
     """Of the two names, the sender's stands in the inbox."""
-    names = _names(goal)
+    names = _names(goal, 2)[:2]
     first_is_sender = _message(names[0], view) is not None and not re.search(
         rf"(?:by|from|sent by|message|got from) {names[-1]}\b", goal
     )
@@ -84,18 +84,13 @@ def _sender(message: Element) -> str:
     return words[0] if len(words) > 1 else ""
 
 
-def _names(goal: str) -> list[str]:
-    """Capitalised words that do not begin a sentence; or any, where a sentence begins with one."""
-    words = re.findall(r"\b[A-Z][a-z]+\b", re.sub(r'".*?"', "", goal))
-    return [word for word in words if word not in _NO_NAMES]
+def _names(goal: str, count: int) -> list[str]:
+    """Capitalised words; those that begin a sentence only where there are not enough others."""
+    words = re.sub(r'".*?"', "", goal)
+    inside = re.findall(r"(?<=[\w,;:] )[A-Z][a-z]+", words)
+    starting = re.findall(r"(?:^|[.!?] )([A-Z][a-z]+)", words)
+    return inside if len(inside) >= count else [*starting, *inside][-count:]
 
-
-_NO_NAMES = frozenset(
-    "Find Locate Look Forward Send Go Please Give Search Navigate The Get Open Click Reply Delete "
-    "Email Mail Message Share Take Pass Transfer Resend Relay And Then Move Read Select Choose "
-    "Want Can Could Need You My This That Direct Deliver Sent To From By Of In Inbox Provide Show "
-    "Let Have Hand Sending Forwarding Ship Route Redirect Identify Pick Retrieve Track Grab".split()
-)
 
 SCRIPTS = {
     **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Pages where the right thing shows after something else was opened: tabs, sections, menus, lists."""
+"""Pages where the right thing shows after another was opened: tabs, sections, menus, lists."""
 
 from __future__ import annotations
 

@@ -47,9 +47,7 @@ def _user(goal: str) -> str:
     return found[0]
 
 
-def _icon_of(
-    user: str, icon: str, done: set[str] | frozenset[str], view: View
-) -> Element | None:
+def _icon_of(user: str, icon: str, done: set[str] | frozenset[str], view: View) -> Element | None:
     """The first icon of this kind, not done yet, in a post of this user."""
     for poster, one in _posted(view):
         if poster == user and one.id and one.name == icon and one.id not in done:
