@@ -16,7 +16,7 @@ from agentgym_envs.web.miniwob.oracles import SCRIPTS
 from agentgym_envs.web.miniwob.oracles.steps import Script
 from agentgym_envs.web.miniwob.package import html_folder, missing_pages, page_names
 from agentgym_envs.web.miniwob.served_page import served_page
-from agentgym_envs.web.moves import Move, give_up
+from agentgym_envs.web.moves import Move
 from agentgym_envs.web.site import Verdict
 from agentgym_tools.browser.view import View
 
@@ -165,8 +165,9 @@ class MiniWobVisit:
             return next(self._script)
         try:
             return self._script.send(view)
-        except StopIteration:  # all is done, and the page does not say that it is right
-            return give_up()
+        except StopIteration:  # the page is not over, so the last move did not reach it
+            assert self._move is not None
+            return self._move
 
     def _page(self) -> web.Response:
         source = (html_folder() / "miniwob" / f"{self._name}.html").read_text(encoding="utf-8")
