@@ -68,7 +68,9 @@ def test_all_means_every_page() -> None:
 @pytest.mark.parametrize("page", page_names() if missing_pages() is None else [])
 def test_every_page_is_seeded_started_and_closed_to_foreign_scripts(page: str) -> None:
     served, policy = served_page(source(page), 7, decay=False)
-    assert served.count("Math.seedrandom(7)") == 2  # before the page's own scripts, and at its start
+    assert (
+        served.count("Math.seedrandom(7)") == 2
+    )  # before the page's own scripts, and at its start
     assert "core.startEpisodeReal();" in served
     assert "EPISODE_MAX_TIME = 2147483647" in served
     scripts = re.findall(r"<script>(.*?)</script>", served, re.S)
