@@ -18,8 +18,7 @@ from agentgym_tools.browser.find import missing_browser
 PAGE = """
 <dl class="py class"><dt class="sig sig-object py" id="m.Box">
 <em class="sig-param"><span class="n"><span class="pre">size</span></span><span class="o">
-<span class="pre">=</span></span><span class="default_value"><span class="pre">41</span></span></em>
-<span>)</span></dt><dd><p>A box.</p>
+<span class="pre">=</span></span><span class="default_value"><span class="pre">41</span></span></em><span>)</span></dt><dd><p>A box.</p>
 <dl class="py method"><dt class="sig sig-object py" id="m.Box.open"></dt><dd>
 <div class="versionadded"><p><span>New in version 3.4.</span></p></div>
 <div class="versionchanged"><p><span>Changed in version 3.9: </span>Added the <em>lid</em>
@@ -86,7 +85,7 @@ def test_there_are_hundreds_of_questions_and_no_answer_pays_a_guess() -> None:
     for kind, count in Counter(one.kind for one in questions).items():
         answers = Counter(one.answers for one in questions if one.kind == kind)
         assert answers.most_common(1)[0][1] <= max(4, 0.1 * count)
-    assert all(one.answers[0] not in one.text for one in questions)
+    assert not any(one.answers[-1] in one.text.split() for one in questions)
 
 
 @needs_manual
