@@ -1,0 +1,1 @@
+"""The documentation of Python, as a site of questions."""

@@ -1,0 +1,1 @@
+"""MiniWoB++ as a site of web tasks."""

@@ -1,0 +1,1 @@
+"""Task files in WebArena's format, played on local sites."""
