@@ -26,7 +26,7 @@ class TokenServer:
     """
 
     def __init__(self, model: str) -> None:
-        self._model = model
+        self.model = model
         self._runner: web.AppRunner | None = None
         self._port = 0
         self.asked = 0
@@ -43,7 +43,7 @@ class TokenServer:
 
     async def start(self) -> None:
         """Listen, with the weights of ``model``, unnumbered."""
-        policy = load_policy(self._model, device="cpu")
+        policy = load_policy(self.model, device="cpu")
         self._engine = HFEngine(policy.model, decode=policy.tokenizer.decode)
         self._label = "default"
         self._running: set[str] = set()
@@ -73,6 +73,14 @@ class TokenServer:
             await self._runner.cleanup()
             self._runner = None
             await self._engine.aclose()
+
+    def fall_silent(self) -> None:
+        """Take requests, and answer none."""
+        self._awake.clear()
+
+    def speak_again(self) -> None:
+        """Answer again."""
+        self._awake.set()
 
     async def _generate(self, request: web.Request) -> web.Response:
         body = await request.json()
