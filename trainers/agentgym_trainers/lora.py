@@ -107,6 +107,23 @@ def reference_weights(model: Any) -> Iterator[None]:
         _train_adapters_alone(model)
 
 
+def merged_weights(model: Any) -> dict[str, torch.Tensor]:
+    """Parameters by name of a model without adapters that computes the same, for engines that know
+    none. Nothing of ``model`` changes."""
+    from peft.tuners.lora import LoraLayer
+
+    merged = {
+        name.replace(".base_layer.", "."): parameter.detach()
+        for name, parameter in model.named_parameters()
+        if ".lora_" not in name
+    }
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer) and _ADAPTER in {*module.lora_A, *module.lora_embedding_A}:
+            delta = module.get_delta_weight(_ADAPTER).detach()
+            merged[f"{name}.weight"] = merged[f"{name}.weight"] + delta
+    return merged
+
+
 def base_of(folder: Path) -> str:
     """The policy that the adapters in a folder belong to: a folder, hub id or embedded name.
 

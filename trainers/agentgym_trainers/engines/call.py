@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from agentgym.engine import Generation, Sampling
 from agentgym.messages import FinishReason
-
-Decode = Callable[[list[int]], str]
-
-_SPARE_TOKENS = 8
-"""A stop string may begin inside a token and end inside another."""
+from agentgym_trainers.engines.stop_strings import Decode, says_stop
 
 
 @dataclass(slots=True, eq=False)
@@ -76,6 +71,4 @@ class Call:
     def _says_stop(self) -> bool:
         if self.decode is None or not self.sampling.stop:
             return False
-        longest = max(len(one.encode()) for one in self.sampling.stop)
-        tail = self.decode(self.sampled[-(longest + _SPARE_TOKENS) :])
-        return any(one in tail for one in self.sampling.stop)
+        return says_stop(self.sampled, self.sampling.stop, self.decode)

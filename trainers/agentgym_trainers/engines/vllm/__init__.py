@@ -1,0 +1,1 @@
+"""The ``vllm`` engine: generation by vLLM, in servers or in this process."""
