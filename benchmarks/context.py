@@ -5,17 +5,16 @@
 The task is ``agentgym/Ledger-v0``'s chain of 28 pages, which takes 4.5 windows of L = 96 tokens to
 read without summing up. Every variant is trained until it has sampled the same number of tokens,
 each from the warm start of its own kind of context, and then played on the same held-out tasks.
-``untrained`` sums up as the warm start does, and ``fixed`` trains every turn but the summaries. The
-variants that sum up are also played on tasks twice as long, with as many summaries as in training
-and with twice as many. The ablations are SUPO's (arXiv:2510.06727): without masking what limits
-cut, and with a group's statistics over rows.
+``untrained`` sums up as the warm start does, and ``fixed`` trains every turn but the summaries.
+Three are also played on tasks twice as long, with as many summaries as in training and with twice
+as many. The ablations are SUPO's (arXiv:2510.06727): without masking what limits cut, and with a
+group's statistics over rows.
 
-A process trains for ``--slice`` seconds of processor time at most, or finishes one variant with one
-seed, and ends with status 3 while something is left; started again it goes on there. A warm start
-is made in one go where it is missing. Results are files in FOLDER, and what is there is not done
-again. With all of them there, a table is printed (means over seeds, with 95 % intervals of
-Student's t) and, as the last line, one JSON object; ``--docs`` also writes the curves and the
-figure into docs/.
+A process that has used ``--slice`` seconds of processor time stops after the step it is at, with
+status 3 if something is left; started again it goes on there. A warm start is made in one go where
+it is missing. Results are files in FOLDER, and what is there is not done again. With all of them
+there, a table is printed (means over seeds, with 95 % intervals of Student's t) and, as the last
+line, one JSON object; ``--docs`` also writes the curves and the figure into docs/.
 
 Compute is of an episode of the evaluation: 2 · parameters for each token that was computed, sampled
 or of a prompt not cached, and 2 · layers · width · n² for attention in a segment of n tokens.
@@ -74,6 +73,7 @@ class Variant:
         warm: The warm start it begins from, a kind of context.
         trained: What is trained: every turn, all but the summaries, or nothing.
         algorithm: Overrides of the recipe.
+        longer: Whether it is also played on tasks twice as long.
     """
 
     kind: str
@@ -81,21 +81,17 @@ class Variant:
     warm: str = "none"
     trained: Literal["all", "acts", "nothing"] = "all"
     algorithm: tuple[str, ...] = ()
-
-    @property
-    def sums_up(self) -> bool:
-        """Whether it can go on where the window ends, and remember."""
-        return self.kind in ("summarize", "memex")
+    longer: bool = False
 
 
 SUMS_UP = Variant("summarize", warm="summarize")
 VARIANTS: Mapping[str, Variant] = {
     "none@L": Variant("none"),
     "window@L": Variant("window"),
-    "untrained@L": replace(SUMS_UP, trained="nothing"),
+    "untrained@L": replace(SUMS_UP, trained="nothing", longer=True),
     "fixed@L": replace(SUMS_UP, trained="acts"),
-    "summarize@L": SUMS_UP,
-    "memex@L": Variant("memex", warm="memex"),
+    "summarize@L": replace(SUMS_UP, longer=True),
+    "memex@L": Variant("memex", warm="memex", longer=True),
     "none@8L": Variant("none", windows=8),
     "keep-overlong@L": replace(SUMS_UP, algorithm=("train.algorithm.overlong=keep",)),
     "per-row@L": replace(SUMS_UP, algorithm=("train.algorithm.per_row_statistics=true",)),
@@ -198,7 +194,7 @@ async def run_variant(
             if spent < scale.sampled_tokens:
                 return None
         result: dict[str, Any] = {"held_out": await _play(config, session, scale.tasks)}
-    for part, changed in _twice_as_long(config).items() if variant.sums_up else ():
+    for part, changed in _twice_as_long(config).items() if variant.longer else ():
         longer = load_config(TRAINING, [*overrides, *changed])
         async with open_session(longer, policy) as session:
             result[part] = await _play(longer, session, scale.tasks)
@@ -380,7 +376,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="default: runs/context, or -quick")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="*", type=int, default=None)
-    parser.add_argument("--slice", type=float, default=150, help="processor seconds of training")
+    parser.add_argument("--slice", type=float, default=500, help="processor seconds of a process")
     parser.add_argument("--docs", action="store_true", help="write curves and figure into docs/")
     chosen = parser.parse_args()
     quiet_libraries()
@@ -414,7 +410,7 @@ def done(
             raise SystemExit(3)
         path.write_text(json.dumps(result), encoding="utf-8")
         console.print(f"{name}, seed {seed}: {result['held_out']['success']:.0%}")
-        if not scale.overrides:  # a process does one piece of work, unless all of them are small
+        if time.process_time() >= slice_s:
             raise SystemExit(3)
     read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return read
