@@ -258,11 +258,9 @@ def _gflops(policy: Policy, report: EvalReport, episodes: Sequence[Episode]) -> 
 
 def _twice_as_long(config: RunConfig) -> Mapping[str, list[str]]:
     """Overrides for tasks twice as long, with the summaries of training and with twice as many."""
-    kwargs, summaries = dict(config.env.kwargs), config.rollout.context.max_summaries
-    kwargs |= {"pages": 2 * kwargs["pages"], "fewest": 2 * kwargs["fewest"]}
-    longer = f"env.kwargs={json.dumps(kwargs)}"
-    more = f"rollout.context.max_summaries={2 * summaries}"
-    return {LONG: [longer], LONG_AND_MORE: [longer, more]}
+    longer = [f"env.kwargs.pages={2 * PAGES}", f"env.kwargs.fewest={2 * PAGES}"]
+    more = f"rollout.context.max_summaries={2 * config.rollout.context.max_summaries}"
+    return {LONG: longer, LONG_AND_MORE: [*longer, more]}
 
 
 def over_seeds(results: Sequence[Mapping[str, Any]], part: str, key: str = "success") -> Interval:

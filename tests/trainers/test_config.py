@@ -1,5 +1,6 @@
 """Configuration: recipes, overrides, and errors that name the right key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,13 @@ def test_every_key_is_documented_and_there_are_few() -> None:
     keys = documented_keys()
     assert [key for key, description in keys.items() if not description] == []
     assert len(keys) < 150
+
+
+def test_the_recipes_of_the_page_on_context_are_valid(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "context.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(recipes) == 2
+    for number, text in enumerate(recipes):
+        recipe = tmp_path / f"{number}.yaml"
+        recipe.write_text(text, encoding="utf-8")
+        assert load_config(recipe).rollout.context.kind == "summarize"
