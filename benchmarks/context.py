@@ -34,9 +34,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
+from context_report import LONG, LONG_AND_MORE, Results, draw, summary, table
 from rich.console import Console
-from rich.table import Table
 
 from agentgym import Episode
 from agentgym_trainers.batch import Batch
@@ -56,11 +55,6 @@ WARM_START = ROOT / "examples" / "ledger_sft.yaml"
 TRAINING = ROOT / "examples" / "ledger_grpo.yaml"
 CURVES = ROOT / "docs" / "curves" / "context.jsonl"
 FIGURE = ROOT / "docs" / "context.png"
-LONG, LONG_AND_MORE = "twice as long", "twice as long, twice the summaries"
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-Floats = npt.NDArray[np.float64]
-Interval = tuple[float, float, float]
-Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,52 +257,6 @@ def _twice_as_long(config: RunConfig) -> Mapping[str, list[str]]:
     return {LONG: longer, LONG_AND_MORE: [*longer, more]}
 
 
-def over_seeds(results: Sequence[Mapping[str, Any]], part: str, key: str = "success") -> Interval:
-    """The mean over seeds, with its 95 % interval of Student's t (nan for a single seed)."""
-    values = np.array([one[part][key] for one in results], dtype=np.float64)
-    mean, seeds = float(values.mean()), len(values)
-    half = T_95[seeds] * float(values.std(ddof=1)) / seeds**0.5 if seeds > 1 else float("nan")
-    return mean, mean - half, mean + half
-
-
-def table(results: Results) -> Table:
-    """A row a variant."""
-    columns = (
-        "variant", "seeds", "success", "twice as long, S", "twice as long, 2 S", "peak context",
-        "sampled", "prefill", "GFLOP", "trained on",
-    )  # fmt: skip
-    shown = Table(*columns, title="held-out tasks; tokens and GFLOP of an episode; [95 %]")
-    for name, ones in results.items():
-        costs = [
-            statistics.mean(one["held_out"][key] for one in ones)
-            for key in ("peak_context", "sampled_tokens", "prefill_tokens", "gflops")
-        ]
-        spent = statistics.mean(one["trained_on"] for one in ones)
-        parts = [_cell(ones, part) for part in ("held_out", LONG, LONG_AND_MORE)]
-        tokens = (f"{cost:.0f}" for cost in costs[:3])
-        shown.add_row(name, str(len(ones)), *parts, *tokens, f"{costs[3]:.3f}", f"{spent:.0f}")
-    return shown
-
-
-def _cell(ones: Sequence[Mapping[str, Any]], part: str) -> str:
-    if any(part not in one for one in ones):
-        return ""
-    mean, low, high = (max(0.0, min(1.0, one)) for one in over_seeds(ones, part))
-    return f"{mean:.1%} [{low:.0%}, {high:.0%}]" if low == low else f"{mean:.1%}"
-
-
-def summary(results: Results) -> dict[str, float]:
-    """The numbers of the last line."""
-    numbers: dict[str, float] = {}
-    for name, ones in results.items():
-        for part in ("held_out", LONG, LONG_AND_MORE):
-            if all(part in one for one in ones):
-                numbers[f"{name} {part}"] = over_seeds(ones, part)[0]
-        for key in ("peak_context", "prefill_tokens", "gflops"):
-            numbers[f"{name} {key}"] = over_seeds(ones, "held_out", key)[0]
-    return {name: round(value, 4) for name, value in numbers.items()}
-
-
 def curve(run_dir: Path) -> Iterator[tuple[int, float]]:
     """Tokens sampled before each step of training, and the success of that step's episodes."""
     spent = 0
@@ -322,49 +270,7 @@ def write_docs(results: Results) -> None:
     """Every run as a line, and the figure of all."""
     lines = [json.dumps(one) for ones in results.values() for one in ones]
     CURVES.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    draw(results, FIGURE)
-
-
-def draw(results: Results, path: Path) -> None:
-    """Success in training by tokens sampled, and held-out success by longest context."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.4), dpi=120)
-    for number, (name, ones) in enumerate(results.items()):
-        colour, style = f"C{number}", "--" if VARIANTS[name].algorithm else "-"
-        if ones[0]["curve"]:
-            across, mean, low, high = _band(ones)
-            left.plot(across / 1_000, mean, style, color=colour, lw=1.5, label=name)
-            left.fill_between(across / 1_000, low, high, color=colour, alpha=0.12, lw=0)
-        rate, low_, high_ = over_seeds(ones, "held_out")
-        peak = statistics.mean(one["held_out"]["peak_context"] for one in ones)
-        error = [[rate - max(low_, 0)], [min(high_, 1) - rate]] if high_ == high_ else None
-        right.errorbar(peak, rate, yerr=error, fmt="o", color=colour, capsize=3, label=name)
-    left.set(xlabel="thousand tokens sampled", ylabel="success in training", ylim=(0, 1))
-    right.set(xlabel="longest context of an episode, tokens", xscale="log", ylim=(0, 1))
-    right.set(ylabel="success on held-out tasks")
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    right.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(path)
-    pyplot.close(figure)
-
-
-def _band(
-    ones: Sequence[Mapping[str, Any]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, lowest and highest of the seeds' curves, each a mean of five steps, at 41 places."""
-    across = np.linspace(0, min(one["curve"][-1][0] for one in ones), 41)
-    curves = []
-    for one in ones:
-        spent, success = np.array(one["curve"]).T
-        near = [success[max(0, n - 2) : n + 3].mean() for n in range(len(success))]
-        curves.append(np.interp(across, spent, near))
-    return across, np.mean(curves, axis=0), np.min(curves, axis=0), np.max(curves, axis=0)
+    draw(results, FIGURE, dashed=[name for name, one in VARIANTS.items() if one.algorithm])
 
 
 def main() -> None:
