@@ -91,7 +91,7 @@ def draw(results: Results, path: Path, *, dashed: Collection[str]) -> None:
         peak = over_seeds(ones, "held_out", "peak_context")[0]
         right.text(1.03, number, f"{peak:.0f}", va="center", fontsize=9)
     left.set(xlabel="thousand tokens sampled", ylabel="success in training", ylim=(0, 1))
-    right.set(xlabel="success on held-out tasks (bar), on tasks twice as long (diamond)")
+    right.set(xlabel="held-out success; diamonds: tasks twice as long")
     right.set(xlim=(0, 1.15), xticks=np.linspace(0, 1, 6))
     right.set_title("longest context, tokens", loc="right", fontsize=9)
     right.invert_yaxis()
