@@ -1,20 +1,20 @@
 """Context management on a task that does not fit the window: none, window, summaries, memory.
 
-    python benchmarks/context.py [--quick] [--folder FOLDER] [--only NAME ...] [--seeds 0 1 2]
+    python benchmarks/context.py [--quick] [--folder FOLDER] [--only NAME ...] [--seeds 0 1 2 3 4]
 
-The task is ``agentgym/Ledger-v0``'s chain. A window of L tokens holds four of its pages; whoever is
-to answer must read 24, which takes 4 L without summing up. Every variant is trained until it has
-sampled the same number of tokens, each from the warm start of its own kind of context, and then
-played on the same held-out tasks. ``untrained`` sums up as the warm start does. The variants that
-sum up are also played on tasks twice as long, with twice as many summaries as in training. The
-ablations are SUPO's (arXiv:2510.06727): without masking what limits cut, and with a group's
-statistics over rows.
+The task is ``agentgym/Ledger-v0``'s chain of 28 pages, which takes 4.5 windows of L = 96 tokens to
+read without summing up. Every variant is trained until it has sampled the same number of tokens,
+each from the warm start of its own kind of context, and then played on the same held-out tasks.
+``untrained`` sums up as the warm start does, and ``fixed`` trains every turn but the summaries.
+Three are also played on tasks twice as long, with as many summaries as in training and with twice
+as many. The ablations are SUPO's (arXiv:2510.06727): without masking what limits cut, and with a
+group's statistics over rows.
 
-A process trains for ``--slice`` seconds of processor time at most, or finishes one variant with one
-seed, and ends with status 3 while something is left; started again it goes on there. A warm start
-is made in one go where it is missing. Results are files in FOLDER, and what is there is not done
-again. With all of them there, a table is printed and, as the last line, one JSON object; ``--docs``
-also writes the curves and the figure into docs/.
+A process that has used ``--slice`` seconds of processor time stops after the step it is at, with
+status 3 if something is left; started again it goes on there. A warm start is made in one go where
+it is missing. Results are files in FOLDER, and what is there is not done again. With all of them
+there, a table is printed (means over seeds, with 95 % intervals of Student's t) and, as the last
+line, one JSON object; ``--docs`` also writes the curves and the figure into docs/.
 
 Compute is of an episode of the evaluation: 2 · parameters for each token that was computed, sampled
 or of a prompt not cached, and 2 · layers · width · n² for attention in a segment of n tokens.
@@ -29,27 +29,32 @@ import shutil
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
+from context_report import LONG, LONG_AND_MORE, Results, draw, summary, table
 from rich.console import Console
-from rich.table import Table
 
 from agentgym import Episode
+from agentgym_trainers.batch import Batch
 from agentgym_trainers.checkpoint import list_checkpoints, load_state
+from agentgym_trainers.collector import Group
 from agentgym_trainers.commands.arguments import quiet_libraries
 from agentgym_trainers.commands.sft import run as run_warm_start
 from agentgym_trainers.config import RunConfig, load_config
-from agentgym_trainers.evaluate import EvalReport, choose_tasks, evaluate, wilson
+from agentgym_trainers.evaluate import EvalReport, choose_tasks, evaluate
 from agentgym_trainers.policy import Policy, load_policy
 from agentgym_trainers.run_folder import RunFolder, read_metrics
 from agentgym_trainers.session import Session, open_session
-from agentgym_trainers.trainer import make_trainer
+from agentgym_trainers.trainer import Trainer, make_trainer
 
 ROOT = Path(__file__).parent.parent
 WARM_START = ROOT / "examples" / "ledger_sft.yaml"
 TRAINING = ROOT / "examples" / "ledger_grpo.yaml"
+CURVES = ROOT / "docs" / "curves" / "context.jsonl"
+FIGURE = ROOT / "docs" / "context.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class Variant:
         kind: Of the context manager.
         windows: Tokens of context, in windows L.
         warm: The warm start it begins from, a kind of context.
-        trained: Whether it is trained at all.
+        trained: What is trained: every turn, all but the summaries, or nothing.
         algorithm: Overrides of the recipe.
         longer: Whether it is also played on tasks twice as long.
     """
@@ -68,7 +73,7 @@ class Variant:
     kind: str
     windows: int = 1
     warm: str = "none"
-    trained: bool = True
+    trained: Literal["all", "acts", "nothing"] = "all"
     algorithm: tuple[str, ...] = ()
     longer: bool = False
 
@@ -77,7 +82,8 @@ SUMS_UP = Variant("summarize", warm="summarize")
 VARIANTS: Mapping[str, Variant] = {
     "none@L": Variant("none"),
     "window@L": Variant("window"),
-    "untrained@L": replace(SUMS_UP, trained=False, longer=True),
+    "untrained@L": replace(SUMS_UP, trained="nothing", longer=True),
+    "fixed@L": replace(SUMS_UP, trained="acts"),
     "summarize@L": replace(SUMS_UP, longer=True),
     "memex@L": Variant("memex", warm="memex", longer=True),
     "none@8L": Variant("none", windows=8),
@@ -96,18 +102,38 @@ class Scale:
     warm_overrides: tuple[str, ...] = ()
 
 
-FULL = Scale(sampled_tokens=1_000_000, tasks=100)
+FULL = Scale(sampled_tokens=300_000, tasks=100)
 QUICK = Scale(
-    sampled_tokens=1_500,
+    sampled_tokens=300,
     tasks=2,
     overrides=("train.groups=1", "train.group_size=2", "env.kwargs.limits.turns=6"),
     warm_overrides=("sft.steps=2", "sft.episodes=2", "sft.scratch.tokenizer_episodes=20"),
 )
 
 
-PAGES = 24
-MEMEX_TOKENS = 90
-"""What the memory's own tool, indices and sentence take in a window: it holds as many pages."""
+PAGES = 28
+MEMEX_TOKENS = 24
+"""What the memory's indices and sentence take in a window, so that it holds as many pages."""
+
+
+class SummariesFixed(Trainer):
+    """Trains what is done, and not how it is summed up."""
+
+    def update(self, groups: Sequence[Group]) -> tuple[Batch, dict[str, float]]:
+        """As in the base class, with summaries taken for given."""
+        return super().update(
+            [replace(one, episodes=tuple(map(_without_summaries, one.episodes))) for one in groups]
+        )
+
+
+def _without_summaries(episode: Episode) -> Episode:
+    """The episode as if nobody had sampled its summaries, each of which ends its own segment."""
+    summaries = {turn.segment for turn in episode.turns if turn.kind == "summary"}
+    segments = tuple(
+        replace(one, mask=np.zeros_like(one.mask)) if number in summaries else one
+        for number, one in enumerate(episode.segments)
+    )
+    return replace(episode, segments=segments)
 
 
 def context_overrides(kind: str, windows: int) -> list[str]:
@@ -155,22 +181,26 @@ async def run_variant(
     policy = load_policy(latest, device="cpu", dtype=config.dtype)
     spent = 0
     async with open_session(config, policy) as session:
-        if variant.trained:
-            spent = await _train(config, session, checkpoints, scale.sampled_tokens, slice_s)
+        if variant.trained != "nothing":
+            spent = await _train(
+                config, session, checkpoints, variant, scale.sampled_tokens, slice_s
+            )
             if spent < scale.sampled_tokens:
                 return None
         result: dict[str, Any] = {"held_out": await _play(config, session, scale.tasks)}
-    if variant.longer:
-        longer = load_config(TRAINING, [*overrides, *_twice_as_long(config)])
+    for part, changed in _twice_as_long(config).items() if variant.longer else ():
+        longer = load_config(TRAINING, [*overrides, *changed])
         async with open_session(longer, policy) as session:
-            result["twice_as_long"] = await _play(longer, session, scale.tasks)
-    return {**result, "name": name, "seed": seed, "trained_on": spent}
+            result[part] = await _play(longer, session, scale.tasks)
+    points = list(curve(run_dir)) if variant.trained != "nothing" else []
+    return {"name": name, "seed": seed, "trained_on": spent, **result, "curve": points}
 
 
 async def _train(
     config: RunConfig,
     session: Session,
     checkpoints: Sequence[Path],
+    variant: Variant,
     budget: int,
     slice_s: float,
 ) -> int:
@@ -182,14 +212,17 @@ async def _train(
     folder = RunFolder(config.run_dir, config, resume=bool(checkpoints))
     try:
         folder.forget_after(step)
-        done = [point["sampled"] for point in curve(config.run_dir)] if step else []
-        spent = done[-1] if done else 0.0
+        metrics = read_metrics(config.run_dir) if step else ()
+        spent = sum(line.get("tokens/sampled", 0.0) for line in metrics)
 
         def count(step: int, metrics: Mapping[str, float]) -> None:
             nonlocal spent
             spent += metrics["tokens/sampled"]
 
         trainer = await make_trainer(config, session, folder, step=step, state=state)
+        if variant.trained == "acts":
+            parts = (getattr(trainer, one.name) for one in fields(Trainer))
+            trainer = SummariesFixed(*parts)
         await trainer.train(count, lambda: spent >= budget or time.process_time() >= slice_s)
     finally:
         folder.close()
@@ -217,89 +250,27 @@ def _gflops(policy: Policy, report: EvalReport, episodes: Sequence[Episode]) -> 
     return float(linear + 2 * settings.num_hidden_layers * width * squares) / 1e9
 
 
-def _twice_as_long(config: RunConfig) -> list[str]:
-    kwargs, summaries = dict(config.env.kwargs), config.rollout.context.max_summaries
-    kwargs |= {"pages": 2 * kwargs["pages"], "fewest": 2 * kwargs["fewest"]}
-    return [f"env.kwargs={json.dumps(kwargs)}", f"rollout.context.max_summaries={2 * summaries}"]
+def _twice_as_long(config: RunConfig) -> Mapping[str, list[str]]:
+    """Overrides for tasks twice as long, with the summaries of training and with twice as many."""
+    longer = [f"env.kwargs.pages={2 * PAGES}", f"env.kwargs.fewest={2 * PAGES}"]
+    more = f"rollout.context.max_summaries={2 * config.rollout.context.max_summaries}"
+    return {LONG: longer, LONG_AND_MORE: [*longer, more]}
 
 
-def mean_success(results: Sequence[Mapping[str, Any]], part: str) -> tuple[float, float, float]:
-    """Success over all seeds' episodes, with its 95 % Wilson interval."""
-    episodes = sum(int(one[part]["episodes"]) for one in results)
-    solved = sum(round(one[part]["success"] * one[part]["episodes"]) for one in results)
-    return (solved / episodes, *wilson(solved, episodes))
-
-
-def table(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> Table:
-    """A row a variant."""
-    columns = (
-        "variant", "seeds", "success", "95 %", "twice as long", "peak context", "sampled",
-        "prefill", "GFLOP", "trained on",
-    )  # fmt: skip
-    shown = Table(*columns, title="held-out tasks; tokens and GFLOP of an episode")
-    for name, ones in results.items():
-        rate, low, high = mean_success(ones, "held_out")
-        longer = ""
-        if VARIANTS[name].longer:
-            longer = "{:.0%} [{:.0%}, {:.0%}]".format(*mean_success(ones, "twice_as_long"))
-        costs = [
-            statistics.mean(one["held_out"][key] for one in ones)
-            for key in ("peak_context", "sampled_tokens", "prefill_tokens", "gflops")
-        ]
-        spent = statistics.mean(one["trained_on"] for one in ones)
-        shown.add_row(
-            name, str(len(ones)), f"{rate:.1%}", f"{low:.0%} to {high:.0%}", longer,
-            *(f"{cost:.0f}" for cost in costs[:3]), f"{costs[3]:.2f}",
-            f"{spent:.0f}",
-        )  # fmt: skip
-    return shown
-
-
-def summary(results: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]:
-    """The numbers of the last line."""
-    numbers = {f"success {n}": mean_success(ones, "held_out")[0] for n, ones in results.items()}
-    for name, ones in results.items():
-        if VARIANTS[name].longer:
-            numbers[f"twice as long {name}"] = mean_success(ones, "twice_as_long")[0]
-        numbers[f"gflop {name}"] = statistics.mean(one["held_out"]["gflops"] for one in ones)
-    return {name: round(value, 4) for name, value in numbers.items()}
-
-
-def curve(run_dir: Path) -> Iterator[dict[str, float]]:
-    """Success in training by tokens sampled so far."""
-    spent = 0.0
+def curve(run_dir: Path) -> Iterator[tuple[int, float]]:
+    """Tokens sampled before each step of training, and the success of that step's episodes."""
+    spent = 0
     for line in read_metrics(run_dir):
         if "tokens/sampled" in line:
-            spent += line["tokens/sampled"]
-            yield {"sampled": spent, "success": line["episode/success"]}
+            yield spent, line["episode/success"]
+            spent += int(line["tokens/sampled"])
 
 
-def write_docs(folder: Path, results: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Curves as JSON lines, and the figure."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2), dpi=120)
-    for number, (name, ones) in enumerate(results.items()):
-        colour, plain = f"C{number}", name.replace("@", "-")
-        for one in ones if VARIANTS[name].trained else ():
-            points = list(curve(folder / f"{plain}-seed{one['seed']}"))
-            lines = "".join(json.dumps(point) + "\n" for point in points)
-            (ROOT / f"docs/curves/context-{plain}-seed{one['seed']}.jsonl").write_text(lines)
-            label = name if one is ones[0] else None
-            across, up = ([point[key] for point in points] for key in ("sampled", "success"))
-            left.plot(across, up, color=colour, linewidth=1, label=label)
-        rate, low, high = mean_success(ones, "held_out")
-        error = [[rate - low], [high - rate]]
-        right.barh(name, rate, xerr=error, color=colour, capsize=3)
-    left.set(xlabel="tokens sampled", ylabel="success in training", ylim=(0, 1))
-    left.legend(fontsize=7)
-    right.set(xlabel="success on held-out tasks (95 %)", xlim=(0, 1))
-    right.invert_yaxis()
-    figure.tight_layout()
-    figure.savefig(ROOT / "docs/context.png")
+def write_docs(results: Results) -> None:
+    """Every run as a line, and the figure of all."""
+    lines = [json.dumps(one) for ones in results.values() for one in ones]
+    CURVES.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    draw(results, FIGURE, dashed=[name for name, one in VARIANTS.items() if one.algorithm])
 
 
 def main() -> None:
@@ -309,21 +280,21 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="default: runs/context, or -quick")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="*", type=int, default=None)
-    parser.add_argument("--slice", type=float, default=150, help="processor seconds of training")
+    parser.add_argument("--slice", type=float, default=500, help="processor seconds of a process")
     parser.add_argument("--docs", action="store_true", help="write curves and figure into docs/")
     chosen = parser.parse_args()
     quiet_libraries()
     scale = QUICK if chosen.quick else FULL
     folder = chosen.folder or ROOT / "runs" / ("context-quick" if chosen.quick else "context")
-    seeds = chosen.seeds or ([0] if chosen.quick else [0, 1, 2])
-    console = Console(width=132)
+    seeds = chosen.seeds or ([0] if chosen.quick else [0, 1, 2, 3, 4])
+    console = Console(width=160)
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen.only}
     for seed in seeds:
         for name in chosen.only:
             results[name].append(done(name, seed, folder, scale, chosen.slice, console))
     console.print(table(results))
     if chosen.docs:
-        write_docs(folder, results)
+        write_docs(results)
     print(json.dumps(summary(results)))
 
 
@@ -343,7 +314,7 @@ def done(
             raise SystemExit(3)
         path.write_text(json.dumps(result), encoding="utf-8")
         console.print(f"{name}, seed {seed}: {result['held_out']['success']:.0%}")
-        if not scale.overrides:  # a process does one piece of work, unless all of them are small
+        if time.process_time() >= slice_s:
             raise SystemExit(3)
     read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return read

@@ -289,6 +289,21 @@ def test_wrong_arguments_are_the_users_mistakes() -> None:
             LedgerEnv(**wrong)
     with pytest.raises(UsageError, match="kinds must name"):
         LedgerEnv(kinds=[])
+    for words in (1, 5_000):
+        with pytest.raises(UsageError, match=r"words must be in 2\.\.4900, got"):
+            LedgerEnv(words=words)
+
+
+def test_a_chain_of_few_words_says_them_again_and_no_others() -> None:
+    tasks = tasks_of("chain", 40, pages=12, entries=3, keys=2, words=8)
+    entries = [entry for task in tasks for entry in entries_in_order(task)]
+    keys = {entry for entry in entries if entry.startswith("key ")}
+    assert len(keys) == 8
+    assert len({*entries} - keys) == 8
+    assert all(len(set(entries_in_order(task))) < 36 for task in tasks)
+    assert [task.data for task in tasks_of("chain", 9)] == [
+        task.data for task in tasks_of("chain", 9, words=4_900)
+    ]
 
 
 @settings(max_examples=15, deadline=None)

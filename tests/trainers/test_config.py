@@ -1,5 +1,6 @@
 """Configuration: recipes, overrides, and errors that name the right key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,13 @@ def test_stale_episodes_need_a_loss_that_knows_who_played_them() -> None:
         assert load_config(None, [*overrides, "train.staleness=2"]).train.staleness == 2
     for algorithm in ("grpo", "ppo", "gspo", "cispo", "expert_iteration", "a_lol"):
         load_config(None, [f"train.algorithm={algorithm}", "train.staleness=2"])
+
+
+def test_the_recipes_of_the_page_on_context_are_valid(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "docs" / "context.md").read_text(encoding="utf-8")
+    recipes = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert len(recipes) == 2
+    for number, text in enumerate(recipes):
+        recipe = tmp_path / f"{number}.yaml"
+        recipe.write_text(text, encoding="utf-8")
+        assert load_config(recipe).rollout.context.kind == "summarize"

@@ -1,9 +1,12 @@
 """Messages to token ids, append-only, with the formats of two model families and our own."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_models import tokenizer_like
+from transformers import AutoTokenizer
 
 from agentgym import ImagePart, Message, ToolSpec, UsageError
 from agentgym.formats import format_names, get_format
@@ -154,3 +157,14 @@ def test_whatever_is_said_the_text_is_the_templates_or_a_fork(said: str, seen: s
 
 
 _OURS = renderer("ours")
+
+
+def test_a_phrase_is_one_token_wherever_it_stands_and_the_longest_wins(tmp_path: Path) -> None:
+    opening = "\n<|im_start|>user\n"
+    tokenizer = new_tokenizer(["next 7"], vocab_size=300, phrases=[" 7", " 72", opening, ", next"])
+    tokenizer.save_pretrained(tmp_path)
+    for one in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
+        ids = one.encode(f"<|im_end|>{opening}go 7, next 72, next 7")
+        assert one.decode(ids) == f"<|im_end|>{opening}go 7, next 72, next 7"
+        pieces = [one.decode([number]) for number in ids]
+        assert pieces == ["<|im_end|>", opening, "g", "o", " 7", ", next", " 72", ", next", " 7"]

@@ -179,6 +179,11 @@ class ScratchConfig(Section):
     )
     vocab_size: int = Field(2_048, ge=300, description="Tokens of the BPE tokenizer to train.")
     tokenizer_episodes: int = Field(1_500, ge=1, description="Demonstrations it is trained on.")
+    phrases: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="Texts that are one token each, beyond vocab_size: what is always worded the"
+        " same then costs a small model next to nothing.",
+    )
 
 
 class SftConfig(Section):

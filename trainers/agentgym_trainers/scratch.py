@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from agentgym.errors import ConfigError
@@ -20,10 +20,14 @@ _MARKERS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"
 _WORDS = Regex(r" ?[A-Za-z_][A-Za-z_0-9]*| ?[0-9]| ?[^\sA-Za-z_0-9]+|\s+")
 
 
-def new_tokenizer(texts: Iterable[str] = (), *, vocab_size: int = 0) -> Any:
+def new_tokenizer(
+    texts: Iterable[str] = (), *, vocab_size: int = 0, phrases: Sequence[str] = ()
+) -> Any:
     """Byte-level BPE trained on ``texts``, with a Qwen-style chat template.
 
     Without texts every byte is a token: slow, and good enough to write demonstrations with.
+    Each of ``phrases`` is one token wherever it stands, of those that begin at a place the longest;
+    they are on top of ``vocab_size``.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -41,6 +45,7 @@ def new_tokenizer(texts: Iterable[str] = (), *, vocab_size: int = 0) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in phrases])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",

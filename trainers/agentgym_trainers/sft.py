@@ -52,7 +52,8 @@ async def starting_policy(config: RunConfig) -> Policy:
             " leave one of them out"
         )
     scratch = config.sft.scratch
-    tokenizer = new_tokenizer(await _texts(config, scratch), vocab_size=scratch.vocab_size)
+    texts = await _texts(config, scratch)
+    tokenizer = new_tokenizer(texts, vocab_size=scratch.vocab_size, phrases=scratch.phrases)
     device = pick_device(config.device)
     return new_policy(
         scratch.architecture, scratch.settings, tokenizer, seed=config.seed, device=device
@@ -116,7 +117,7 @@ def imitation_loss(whole: Rows) -> LossFunction:
 
 async def _texts(config: RunConfig, scratch: ScratchConfig) -> list[str]:
     """What the tokenizer is trained on: whole demonstrations as the model will see them."""
-    bytes_only = new_tokenizer()
+    bytes_only = new_tokenizer(phrases=scratch.phrases)
     config, roomy = _in_bytes(config)
     async with _demonstrations(config, bytes_only, config.seed + 1, roomy) as take:
         episodes = await take(scratch.tokenizer_episodes)

@@ -68,6 +68,8 @@ class LedgerEnv(TextEnv):
         entries: Entries on a page.
         keys: Keys to collect in a ``chain``.
         largest: Largest number of ``total`` and ``pair``.
+        words: How many different names, and keys, there are in a ``chain``; a name comes again
+            where that is fewer than entries. Few make it easier to read, and not shorter.
         limits: As in :class:`agentgym.TextEnv`; twice as many turns as pages and eight more, unless
             it says otherwise.
         **options: As in :class:`agentgym.TextEnv`.
@@ -88,6 +90,7 @@ class LedgerEnv(TextEnv):
         entries: int = 4,
         keys: int = 4,
         largest: int = 99,
+        words: int = len(NAMES),
         limits: EpisodeLimits | Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
@@ -112,12 +115,14 @@ class LedgerEnv(TextEnv):
                 "keys must be positive and fit the entries, with one on the last page, and largest "
                 f"at least 9, got {keys} and {largest}"
             )
+        if not 2 <= words <= len(NAMES):
+            raise UsageError(f"words must be in 2..{len(NAMES)}, got {words}")
         if not isinstance(limits, EpisodeLimits):
             limits = {"turns": 2 * pages + 8, **(limits or {})}
         super().__init__(limits=limits, **options)
         self._range = (fewest, pages)
         self._entries = entries
-        self._keys, self._largest = keys, largest
+        self._keys, self._largest, self._words = keys, largest, words
         self._done = 0
         self._opened = False
         self._memory = self._before = Memory()
@@ -244,7 +249,7 @@ class LedgerEnv(TextEnv):
         name = self._kinds[int(rng.integers(len(self._kinds)))]
         kind, count = KINDS[name], int(rng.integers(*self._range, endpoint=True))
         last = (count - 1) * self._entries
-        size = Size(count * self._entries, last, self._keys, self._largest)
+        size = Size(count * self._entries, last, self._keys, self._largest, self._words)
         entries, target = kind.write(rng, size)
         order = list(range(1, count + 1))
         if name == "chain":  # numbers that say nothing of how long it is

@@ -22,13 +22,14 @@ KEY = "key "
 class Size:
     """How much is written: ``entries`` in all, of which ``keys`` are keys; numbers to ``largest``.
 
-    ``last`` is where the last page begins.
+    ``last`` is where the last page begins, ``words`` how many names and keys a chain draws from.
     """
 
     entries: int
     last: int
     keys: int
     largest: int
+    words: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +131,18 @@ def _first_of_each_number(entries: Sequence[str]) -> list[str]:
 
 def _keys_among_names(rng: np.random.Generator, size: Size) -> tuple[list[str], int]:
     """The last page holds a key, so that one has to go all the way."""
-    entries = _some_names(rng, size.entries)
+    names = [NAMES[int(number)] for number in _draws(rng, size.entries, size.words)]
     places = [int(place) for place in rng.permutation(size.last)[: size.keys - 1]]
     for place in (*places, int(rng.integers(size.last, size.entries))):
-        entries[place] = KEY + KEYS[int(rng.integers(len(KEYS)))]
-    return entries, 0
+        names[place] = KEY + KEYS[int(rng.integers(min(size.words, len(KEYS))))]
+    return names, 0
+
+
+def _draws(rng: np.random.Generator, count: int, words: int) -> list[int]:
+    """Different numbers of names, as long as there are enough."""
+    if count <= words:
+        return [int(number) for number in rng.permutation(words)[:count]]
+    return [int(number) for number in rng.integers(words, size=count)]
 
 
 def _key_entries(entries: Sequence[str]) -> list[str]:
