@@ -4,8 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from agentgym_trainers.checkpoint import list_checkpoints
 from agentgym_trainers.run_folder import read_metrics
@@ -49,6 +52,16 @@ def train(policy: Path, run: Path, *overrides: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes of a test; none outlives it."""
+    processes: list[subprocess.Popen[str]] = []
+    yield processes
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
 def wait_for(process: subprocess.Popen[str], words: str) -> str:
     """The first line with these words; fails at the end of the output."""
     assert process.stdout is not None
@@ -75,11 +88,12 @@ def steps(run: Path) -> list[dict[str, Any]]:
 
 
 def test_ctrl_c_twice_saves_now_and_the_run_goes_on_as_if_nothing_had_happened(
-    warm_policy_folder: Path, tmp_path: Path
+    warm_policy_folder: Path, tmp_path: Path, started: list[subprocess.Popen[str]]
 ) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     free = TURNS_BEFORE + 2 * TURNS_OF_A_STEP + 3  # the third step never ends
     process = train(warm_policy_folder, run, f"env.kwargs.free={free}")
+    started.append(process)
     warning = wait_for(process, "no group ended for 0.2 s; 0 of 2 are there. Waiting for: train2.")
     assert ": step for" in warning
     process.send_signal(signal.SIGINT)
@@ -91,6 +105,8 @@ def test_ctrl_c_twice_saves_now_and_the_run_goes_on_as_if_nothing_had_happened(
     assert [path.name for path in list_checkpoints(run / "checkpoints")] == ["step-000002"]
     assert [line["step"] for line in steps(run)] == [1, 2]
 
-    end(train(warm_policy_folder, run, "resume=true", "env.kwargs.free=1000000"))
-    end(train(warm_policy_folder, whole))
+    started.append(train(warm_policy_folder, run, "resume=true", "env.kwargs.free=1000000"))
+    end(started[-1])
+    started.append(train(warm_policy_folder, whole))
+    end(started[-1])
     assert steps(run) == steps(whole)
