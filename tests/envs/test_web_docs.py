@@ -18,7 +18,8 @@ from agentgym_tools.browser.find import missing_browser
 PAGE = """
 <dl class="py class"><dt class="sig sig-object py" id="m.Box">
 <em class="sig-param"><span class="n"><span class="pre">size</span></span><span class="o">
-<span class="pre">=</span></span><span class="default_value"><span class="pre">41</span></span></em><span>)</span></dt><dd><p>A box.</p>
+<span class="pre">=</span></span><span class="default_value">
+<span class="pre">41</span></span></em><span>)</span></dt><dd><p>A box.</p>
 <dl class="py method"><dt class="sig sig-object py" id="m.Box.open"></dt><dd>
 <div class="versionadded"><p><span>New in version 3.4.</span></p></div>
 <div class="versionchanged"><p><span>Changed in version 3.9: </span>Added the <em>lid</em>
