@@ -115,7 +115,7 @@ async def test_covered_and_removed_elements_are_told(pool: BrowserPool) -> None:
         error, content = await refused(one, "click", id=once)
         assert (error, content) == (
             "stale_element",
-            f"Error: element [{once}] is no longer in the page",
+            f"Error: element [{once}] is no longer there",
         )
         view = await one.see("click", id=id_of(view, "button", "Show"))
         error, content = await refused(one, "click", id=under)
@@ -202,7 +202,7 @@ async def test_the_mouse_hovers_drags_and_scrolls(pool: BrowserPool) -> None:
         assert box is not None
         seen = await one.see("drag", id=box.id, right=100)
         assert seen.find("clickable", "box").box[0] == 110  # type: ignore[union-attr]  # it is there
-        for _ in range(6):
+        for _ in range(5):
             seen = await one.see("scroll")
         assert seen.find("link", "far")
         assert seen.find("button", "Hint") is None

@@ -48,7 +48,6 @@ class Tab:
     async def open(cls, page: Page) -> Tab:
         """Make ready to look at a page."""
         tab = cls(page, await page.context.new_cdp_session(page))
-        tab._cdp.on("Page.frameRequestedNavigation", tab._leaving)
         tab._cdp.on("Page.frameStartedLoading", tab._leaving)
         tab._cdp.on("Page.frameStoppedLoading", tab._arrived)
         tab._cdp.on("Page.navigatedWithinDocument", tab._arrived)

@@ -319,7 +319,7 @@ class Window:
             self.note(f'The page showed the {dialog.type} "{said}"; it was accepted.')
         with suppress(Error):
             if self._dialogs < _MOST_DIALOGS:
-                await dialog.accept()
+                await dialog.accept(dialog.default_value)  # what a prompt suggests
             elif self._dialogs == _MOST_DIALOGS and dialog.page is not None:
                 self.note("The page showed dialogs without end and was closed.")
                 await dialog.page.close()
