@@ -55,6 +55,14 @@ class LikelihoodLoss:
         return BatchLoss(-scores.logp_BT.sum() / self._denom, {})
 
 
+_QUICK = 3
+
+
+def sizes(times: int) -> list[tuple[str, tuple[int, int]]]:
+    """Those to measure: the smallest alone, if it is to be quick."""
+    return list(SIZES.items())[: 1 if times == _QUICK else None]
+
+
 def some_rows(count: int, length: int) -> Rows:
     generator = torch.Generator().manual_seed(0)
     shape = (count, length)
@@ -106,7 +114,7 @@ def learn(ranks: Ranks, times: int) -> dict[str, dict[str, float]]:
     """By parameters: seconds of a step by one process, by all, and of gathering the weights."""
     rows = some_rows(16, 128)
     results: dict[str, dict[str, float]] = {}
-    for name, (width, layers) in SIZES.items():
+    for name, (width, layers) in sizes(times):
         model = some_model(width, layers)
         sharded = ShardedLearner(model, SETTINGS, ranks, micro_batch_tokens=512, packed=False)
         if not ranks.leads:
@@ -177,7 +185,7 @@ def through_ray(times: int) -> dict[str, float]:
         actor: Any = ray.remote(num_cpus=1)(Echo).remote()
         one, many = asyncio.run(calls(actor, 100 * times))
         results |= {"ray call, ms": one, "ray call among 100, ms": many}
-        for name, (width, layers) in SIZES.items():
+        for name, (width, layers) in sizes(times):
             model = some_model(width, layers)
             results[f"put {name}, ms"] = 1e3 * median_s(partial(put, model), times)
             fetch = partial(fetched, actor, put(model))
@@ -190,7 +198,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="under a minute")
     parser.add_argument("--rank", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    times = 3 if options.quick else 11
+    times = _QUICK if options.quick else 11
     torch.set_num_threads(1)
     if options.rank:
         with joined_ranks(torch.device("cpu"), Waits()) as ranks:

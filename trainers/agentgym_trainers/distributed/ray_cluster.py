@@ -18,6 +18,8 @@ from agentgym.errors import AgentGymError
 _STORE_BYTES = 2 * 2**30
 """At most; a version of the weights lies there once for all workers of a machine."""
 
+_STARTS = 3
+
 
 class WorkerLost(AgentGymError):
     """A Ray worker died or did not answer in time; the message names it and what it was doing."""
@@ -30,6 +32,9 @@ def ray_running(cpus: int, address: str | None = None) -> Iterator[None]:
     Args:
         cpus: Of the Ray that is started here: one for each worker.
         address: Of a cluster to join instead, ``host:port`` or ``auto``.
+
+    Raises:
+        WorkerLost: Ray does not start here.
     """
     if ray.is_initialized():
         yield
@@ -38,13 +43,25 @@ def ray_running(cpus: int, address: str | None = None) -> Iterator[None]:
     quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": logging.ERROR}
     with tempfile.TemporaryDirectory(prefix="agentgym-ray-", ignore_cleanup_errors=True) as folder:
         if address is None:
-            ray.init(num_cpus=cpus, _temp_dir=folder, object_store_memory=_room(), **quiet)
+            _start(num_cpus=cpus, _temp_dir=folder, object_store_memory=_room(), **quiet)
         else:
             ray.init(address=address, logging_level=logging.ERROR)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _start(**options: Any) -> None:
+    """``ray.init``; more than once, since Ray allows its own processes only 30 s to come up."""
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # Ray's own class for this is Exception itself
+            ray.shutdown()
+            if not left:
+                raise WorkerLost(f"Ray did not start in {_STARTS} tries: {error}") from error
 
 
 async def answer(pending: Any, who: str, what: str, timeout_s: float) -> Any:
