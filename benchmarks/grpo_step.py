@@ -45,6 +45,7 @@ from agentgym import (
     TaskSet,
     TextEnv,
     Tool,
+    ToolSpec,
     tool,
 )
 from agentgym_trainers.commands.arguments import quiet_libraries
@@ -110,6 +111,12 @@ class CountEnv(TextEnv):
             return f"ok {n}"
 
         return [count]
+
+    def tools(self) -> Sequence[ToolSpec]:
+        """As transformers describes the peer's function, to the order of keys."""
+        number = {"type": "integer", "description": "a number"}
+        parameters = {"type": "object", "properties": {"n": number}, "required": ["n"]}
+        return [ToolSpec("count", "Counts.", parameters)]
 
     async def areset(self, task: Task, rng: np.random.Generator) -> StepResult:
         """The task alone."""

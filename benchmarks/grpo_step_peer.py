@@ -35,7 +35,7 @@ class Env:
         self.calls = 0
         return None
 
-    def count(self, n: int) -> str:
+    def count(self, n: int):  # a return type would be told to the model
         """Counts.
 
         Args:
