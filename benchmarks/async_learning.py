@@ -143,8 +143,8 @@ def main() -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if kept else []
     outcomes = [Outcome(**json.loads(line)) for line in lines]
     done = {(one.variant, one.seed) for one in outcomes}
-    for seed in seeds:
-        for variant in VARIANTS:
+    for variant in VARIANTS:
+        for seed in seeds:
             if (variant, seed) in done:
                 continue
             outcome = asyncio.run(train(variant, seed, steps, tasks))

@@ -45,6 +45,7 @@ from agentgym import (
     TaskSet,
     TextEnv,
     Tool,
+    ToolSpec,
     tool,
 )
 from agentgym_trainers.commands.arguments import quiet_libraries
@@ -52,6 +53,7 @@ from agentgym_trainers.commands.sft import run as run_warm_start
 from agentgym_trainers.config import load_config
 from agentgym_trainers.policy import load_policy
 from agentgym_trainers.run_folder import RunFolder
+from agentgym_trainers.scratch import new_policy, new_tokenizer
 from agentgym_trainers.session import open_session
 from agentgym_trainers.trainer import make_trainer
 
@@ -60,16 +62,30 @@ ENV_ID = "bench/Count-v0"
 TURNS = 4
 GROUP = 8
 TASKS = 256
-MODEL = (
-    "{hidden_size: 256, intermediate_size: 768, num_hidden_layers: 4, num_attention_heads: 4,"
-    " num_key_value_heads: 2, head_dim: 64, initializer_range: 0.06,"
-    " max_position_embeddings: 4096, tie_word_embeddings: true}"
-)
+MODEL = {
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "max_position_embeddings": 4096,
+    "tie_word_embeddings": True,
+    "initializer_range": 0.06,
+}
+TEMPLATE = "lib/python*/site-packages/trl/chat_templates/qwen3.jinja"
+"""Of the peer's environment: TRL calls tools with templates that it knows."""
 
 
 def prompt_of(number: int) -> str:
     """The task that both are given."""
     return f"Task {number}: find the answer and count it"
+
+
+def call_of(number: int) -> str:
+    """A call of the tool."""
+    call = json.dumps({"name": "count", "arguments": {"n": number}})
+    return f"<tool_call>\n{call}\n</tool_call>"
 
 
 class CountEnv(TextEnv):
@@ -96,6 +112,12 @@ class CountEnv(TextEnv):
 
         return [count]
 
+    def tools(self) -> Sequence[ToolSpec]:
+        """As transformers describes the peer's function, to the order of keys."""
+        number = {"type": "integer", "description": "a number"}
+        parameters = {"type": "object", "properties": {"n": number}, "required": ["n"]}
+        return [ToolSpec("count", "Counts.", parameters)]
+
     async def areset(self, task: Task, rng: np.random.Generator) -> StepResult:
         """The task alone."""
         return StepResult((Message("user", task.prompt),))
@@ -111,9 +133,7 @@ class CountEnv(TextEnv):
     def oracle(self) -> str:
         """A call of some number."""
         assert self.task is not None
-        number = (37 * int(self.task.data["n"]) + 11 * len(self.transcript)) % 100
-        call = json.dumps({"name": "count", "arguments": {"n": number}})
-        return f"<tool_call>\n{call}\n</tool_call>"
+        return call_of((37 * int(self.task.data["n"]) + 11 * len(self.transcript)) % 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,22 +146,25 @@ class Step:
     tokens: float
 
 
-def make_model(folder: Path, steps: int) -> Path:
+def make_model(folder: Path, template: str, steps: int) -> Path:
     """A policy that knows how to call the tool."""
+    texts = [f"{prompt_of(n)}\n{call_of(n % 100)}\nok {n}\n{template}" for n in range(TASKS)]
+    tokenizer = new_tokenizer(texts, vocab_size=4096)
+    tokenizer.chat_template = template
+    policy = new_policy("qwen3", MODEL, tokenizer, seed=0, device=torch.device("cpu"))
+    policy.model.save_pretrained(folder / "new")
+    tokenizer.save_pretrained(folder / "new")
     config = load_config(
         None,
         [
             f"env.id={ENV_ID}",
+            f"model={folder / 'new'}",
             f"run_dir={folder / 'warm'}",
             f"sft.steps={steps}",
             "sft.episodes=8",
             "sft.mistake_rate=0",
-            "sft.scratch.vocab_size=4096",
-            "sft.scratch.tokenizer_episodes=200",
-            f"sft.scratch.settings={MODEL}",
             "sft.optimizer.packed=true",
             "sft.optimizer.warmup_steps=10",
-            "eval.tasks=8",
         ],
     )
     asyncio.run(run_warm_start(config))
@@ -234,7 +257,8 @@ def compare(console: Console, python: Path, groups: int, repeats: int, warm_step
     """A table, then ratios as JSON."""
     rollouts = groups * GROUP
     with tempfile.TemporaryDirectory() as scratch:
-        model = make_model(Path(scratch), warm_steps)
+        (template,) = python.parent.parent.glob(TEMPLATE)
+        model = make_model(Path(scratch), template.read_text(encoding="utf-8"), warm_steps)
         own = [sys.executable, __file__, "--ours", str(model), "--groups", str(groups)]
         peer = [str(python), str(HERE / "grpo_step_peer.py"), str(model), str(groups), str(GROUP)]
         contestants = {"agentgym": Contestant(own), "TRL": Contestant(peer)}

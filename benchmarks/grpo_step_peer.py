@@ -21,7 +21,6 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
-from trl.chat_template_utils import qwen3_schema
 
 FOREVER = 10**6
 TURNS = 4
@@ -36,7 +35,7 @@ class Env:
         self.calls = 0
         return None
 
-    def count(self, n: int) -> str:
+    def count(self, n: int):  # a return type would be told to the model
         """Counts.
 
         Args:
@@ -96,7 +95,6 @@ def main() -> None:
     torch.set_num_threads(1)
     rollouts = groups * group_size
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    tokenizer.response_schema = qwen3_schema  # its calls look like those of Qwen
     tasks = [f"Task {number}: find the answer and count it" for number in range(TASKS)]
     with tempfile.TemporaryDirectory() as scratch:
         config = GRPOConfig(
