@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 import torch
+from process_tree import started_by
 from token_server import TokenServer, token_server
 
 from agentgym import EnvError, Generation, Sampling, UsageError
@@ -124,11 +125,8 @@ async def open_subject(kind: str, stack: AsyncExitStack, folder: Path) -> Subjec
 
 
 def core_process() -> int:
-    """The process in which vLLM computes, among all that this one started."""
-    import psutil
-
-    found = psutil.Process().children(recursive=True)
-    (core,) = [one.pid for one in found if "EngineCore" in " ".join(one.cmdline())]
+    """The process in which vLLM computes."""
+    (core,) = [pid for pid, command in started_by().items() if "EngineCore" in command]
     return core
 
 
@@ -140,6 +138,7 @@ async def subject(
     async with AsyncExitStack() as stack:
         yield await open_subject(request.param, stack, folder)
     assert not folder.exists()
+    assert not [one for one in started_by().values() if "vllm" in one.lower()]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +227,9 @@ async def test_a_repeated_prompt_is_cached_until_the_weights_change(subject: Sub
     prompt = list(range(100, 300))
     await subject.ask(prompt)
     if not subject.servers:  # there a conversation that was released is forgotten
-        assert (await subject.ask(prompt)).prefilled_tokens < 60  # type: ignore[operator]  # known
+        again = (await subject.ask(prompt)).prefilled_tokens
+        assert again is not None
+        assert again < len(prompt)  # but for a part of a block of the cache, 128 tokens here
     subject.change()
     await subject.update()
     assert (await subject.ask(prompt)).prefilled_tokens == len(prompt)
