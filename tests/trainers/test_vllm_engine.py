@@ -138,7 +138,7 @@ async def subject(
     async with AsyncExitStack() as stack:
         yield await open_subject(request.param, stack, folder)
     assert not folder.exists()
-    assert not [one for one in started_by().values() if "vllm" in one.lower()]
+    assert not [one for one in started_by().values() if "EngineCore" in one or "api_server" in one]
 
 
 @pytest.mark.parametrize(
