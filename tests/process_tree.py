@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -36,3 +37,13 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def commands_below(root: int) -> dict[int, str]:
+    """The command line of each living descendant, by its pid."""
+    found = {}
+    for pid in descendants(root):
+        with suppress(OSError):  # it has ended meanwhile
+            line = Path(f"/proc/{pid}/cmdline").read_bytes()
+            found[pid] = line.replace(b"\0", b" ").decode()
+    return found

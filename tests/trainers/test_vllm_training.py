@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from process_tree import commands_below
 from short_runs import short_config, warm_policy
 from small_models import small_policy
 from token_server import token_server
@@ -48,10 +49,11 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def one_server() -> int:
     """The process of one of the servers that this one started."""
-    import psutil
-
-    found = psutil.Process().children(recursive=True)
-    return next(one.pid for one in found if "api_server" in " ".join(one.cmdline()[:3]))
+    return next(
+        pid
+        for pid, command in commands_below(os.getpid()).items()
+        if "api_server" in command and "keeper" not in command
+    )
 
 
 @pytest.mark.timeout(3000)
@@ -64,7 +66,7 @@ async def test_ten_steps_go_on_when_a_server_is_killed(
 ) -> None:
     """``learner/mismatch`` would show stale weights: two steps apart they differ far more."""
     async with AsyncExitStack() as stack:
-        options = REAL
+        options: tuple[str, ...] = REAL
         servers = []
         if kind == "token servers":
             servers = [await stack.enter_async_context(token_server(str(policy))) for _ in "ab"]

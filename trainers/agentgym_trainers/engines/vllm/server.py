@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
@@ -168,7 +169,7 @@ class Server:
                     )
                 if response.status != 200:
                     raise ReplicaLost(f"{self.name}: {path}: {response.status} {_short(text)}")
-                return dict(await response.json()) if text.startswith("{") else {}
+                return dict(json.loads(text)) if text.startswith("{") else {}
         except TimeoutError as error:
             waited = f"{timeout_s:g} s" if timeout_s is not None else "its time"
             raise ReplicaLost(f"{self.name} did not answer {path} within {waited}") from error
