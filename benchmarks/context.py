@@ -1,8 +1,8 @@
 """Context management on a task that does not fit the window: none, window, summaries, memory.
 
-    python benchmarks/context.py [--quick] [--folder FOLDER] [--only NAME ...] [--seeds 0 1 2 3 4]
+    python benchmarks/context.py [--quick | --report] [--folder FOLDER] [--only NAME ...] [--docs]
 
-The task is ``agentgym/Ledger-v0``'s chain of 28 pages, which takes 4.5 windows of L = 96 tokens to
+The task is ``agentgym/Ledger-v0``'s chain of 28 pages, which takes 4.2 windows of L = 96 tokens to
 read without summing up. Every variant is trained until it has sampled the same number of tokens,
 each from the warm start of its own kind of context, and then played on the same held-out tasks.
 ``untrained`` sums up as the warm start does, and ``fixed`` trains every turn but the summaries.
@@ -13,8 +13,9 @@ group's statistics over rows.
 A process that has used ``--slice`` seconds of processor time stops after the step it is at, with
 status 3 if something is left; started again it goes on there. A warm start is made in one go where
 it is missing. Results are files in FOLDER, and what is there is not done again. With all of them
-there, a table is printed (means over seeds, with 95 % intervals of Student's t) and, as the last
-line, one JSON object; ``--docs`` also writes the curves and the figure into docs/.
+there, or with ``--report``, a table is printed (means over seeds, with 95 % intervals of Student's
+t) and, as the last line, one JSON object; ``--docs`` also writes the curves and the figure into
+docs/. All of it takes about 70 minutes of one core.
 
 Compute is of an episode of the evaluation: 2 · parameters for each token that was computed, sampled
 or of a prompt not cached, and 2 · layers · width · n² for attention in a segment of n tokens.
@@ -281,6 +282,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--seeds", nargs="*", type=int, default=None)
     parser.add_argument("--slice", type=float, default=500, help="processor seconds of a process")
+    parser.add_argument("--report", action="store_true", help="run nothing, show what there is")
     parser.add_argument("--docs", action="store_true", help="write curves and figure into docs/")
     chosen = parser.parse_args()
     quiet_libraries()
@@ -291,33 +293,33 @@ def main() -> None:
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen.only}
     for seed in seeds:
         for name in chosen.only:
-            results[name].append(done(name, seed, folder, scale, chosen.slice, console))
+            path = folder / f"{name.replace('@', '-')}-seed{seed}.json"
+            if not path.exists() and chosen.report:
+                continue
+            if not path.exists():
+                make(name, seed, path, scale, chosen.slice, console)
+            results[name].append(json.loads(path.read_text(encoding="utf-8")))
+    results = {name: ones for name, ones in results.items() if ones}
     console.print(table(results))
     if chosen.docs:
         write_docs(results)
     print(json.dumps(summary(results)))
 
 
-def done(
-    name: str, seed: int, folder: Path, scale: Scale, slice_s: float, console: Console
-) -> dict[str, Any]:
-    """The result of one variant and seed: read, or else made.
+def make(name: str, seed: int, path: Path, scale: Scale, slice_s: float, console: Console) -> None:
+    """Write the result of one variant and seed.
 
     Raises:
         SystemExit: The slice is over (status 3).
     """
-    path = folder / f"{name.replace('@', '-')}-seed{seed}.json"
-    if not path.exists():
-        result = asyncio.run(run_variant(name, seed, folder, scale, slice_s))
-        if result is None:
-            console.print(f"{name}, seed {seed}: to be continued; run the same command again")
-            raise SystemExit(3)
-        path.write_text(json.dumps(result), encoding="utf-8")
-        console.print(f"{name}, seed {seed}: {result['held_out']['success']:.0%}")
-        if time.process_time() >= slice_s:
-            raise SystemExit(3)
-    read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return read
+    result = asyncio.run(run_variant(name, seed, path.parent, scale, slice_s))
+    if result is None:
+        console.print(f"{name}, seed {seed}: to be continued; run the same command again")
+        raise SystemExit(3)
+    path.write_text(json.dumps(result), encoding="utf-8")
+    console.print(f"{name}, seed {seed}: {result['held_out']['success']:.0%}")
+    if time.process_time() >= slice_s:
+        raise SystemExit(3)
 
 
 if __name__ == "__main__":
