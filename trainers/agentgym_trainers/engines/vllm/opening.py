@@ -45,6 +45,8 @@ def open_replicas(
     if options.mode == "in_process":
         return [InProcess(arguments, options)]
     line = server_arguments({**arguments, **_SERVER_ARGUMENTS})
+    # A server that is started again finds what the first one compiled.
+    inherited = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled"), **os.environ}
     return [
         Server(
             "",
@@ -52,7 +54,7 @@ def open_replicas(
             ServerProcess(
                 options.python,
                 line,
-                env=environment(options, number, os.environ),
+                env=environment(options, number, inherited),
                 log=folder / f"server-{number}.log",
             ),
         )
