@@ -123,8 +123,8 @@ class CountEnv(TextEnv):
         return StepResult((Message("user", task.prompt),))
 
     async def astep(self, action: Action) -> StepResult:
-        """Call, or end."""
-        if not action.tool_calls:
+        """Call, or end: what cannot be read as a call is none, as for the peer."""
+        if not action.tool_calls or any(call.error for call in action.tool_calls):
             return StepResult(rewards={"calls": 0.0}, ending=Ending.SOLVED)
         result = await self.call_tools(action)
         odd = sum(map(ord, action.raw)) % 7 / 100  # so that a group's returns are not all the same
@@ -294,6 +294,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="32 rollouts, one step")
     parser.add_argument("--peers", type=Path, default=HERE.parent / ".bench", help="environments")
     parser.add_argument("--groups", type=int, default=16, help="of eight rollouts each")
+    parser.add_argument("--repeats", type=int, default=3, help="steps that count")
     parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -307,9 +308,9 @@ def main() -> None:
     if not python.exists():
         raise SystemExit(f"no TRL in {arguments.peers}: make bench-grpo-step installs it")
     console, load = Console(width=110), os.getloadavg()[0]
-    groups, repeats = (4, 1) if arguments.quick else (arguments.groups, 3)
+    groups, repeats = (4, 1) if arguments.quick else (arguments.groups, arguments.repeats)
     console.print(f"load average of the machine before: {load:.1f}")
-    compare(console, python, groups, repeats, warm_steps=60)
+    compare(console, python, groups, repeats, warm_steps=140)
 
 
 if __name__ == "__main__":
