@@ -61,7 +61,6 @@ swe-tasks: $(VENV)/.dev
 # One thread for each of the two processes: small models wait for each other's threads otherwise.
 test: lint packages
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
-	@$(MAKE) --no-print-directory test-vllm
 
 # vLLM wants other releases than ours, so it has its own environment. Its CPU build asks for parts of
 # torch that it does not use and that cannot be had without CUDA: all else is read from its metadata.
@@ -77,7 +76,7 @@ $(VLLM)/.ready: pyproject.toml constraints.txt | check-python
 
 VLLM_PIP = $(VLLM)/bin/python -m pip install -q --disable-pip-version-check -c $(VLLM)/constraints.txt
 
-# In make test these come last, and are left out where vLLM cannot be installed.
+# Left out where vLLM cannot be installed.
 test-vllm:
 	@if $(MAKE) --no-print-directory $(VLLM)/.ready; then \
 	  OMP_NUM_THREADS=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_ENABLE_V1_MULTIPROCESSING=0 \

@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,9 +150,10 @@ async def test_a_call_that_is_given_up_ends_at_the_worker() -> None:
                 self.ended.set()
 
         async def until(self, what: str) -> bool:
-            return await getattr(self, what).wait()
+            event: asyncio.Event = getattr(self, what)
+            return await event.wait()
 
-    actor = ray.remote(Patient).remote()
+    actor: Any = ray.remote(Patient).remote()
     call = asyncio.create_task(answer(actor.forever.remote(), "worker", "to wait", 600))
     assert await answer(actor.until.remote("begun"), "worker", "to begin", 600)
     call.cancel()

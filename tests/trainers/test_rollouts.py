@@ -48,7 +48,7 @@ class HandPlayer:
         pass
 
     async def play(
-        self, task: Task, size: int, group_id: str, *, finished: Callable[[], None]
+        self, task: Task, size: int, group_id: str, *, finished: Callable[[], None] = lambda: None
     ) -> Group:
         number = self.number_of(group_id)
         self.begun.append((number, self.version))

@@ -119,7 +119,8 @@ def merged_weights(model: Any) -> dict[str, torch.Tensor]:
     }
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer) and _ADAPTER in {*module.lora_A, *module.lora_embedding_A}:
-            delta = module.get_delta_weight(_ADAPTER).detach()
+            layer: Any = module  # peft's base class declares less than its layers have
+            delta = layer.get_delta_weight(_ADAPTER).detach()
             merged[f"{name}.weight"] = merged[f"{name}.weight"] + delta
     return merged
 
