@@ -86,7 +86,7 @@ test-vllm:
 # The docker backend is tested on a real engine that the tests start themselves, the web
 # environments in a real browser, and on Python's documentation. Without root or apt-get those tests
 # are skipped, with the reason.
-APT := docker.io busybox-static chromium chromium-headless-shell python3-doc
+APT := docker.io busybox-static chromium python3-doc
 packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	   ! dpkg -s $(APT) >/dev/null 2>&1; then \

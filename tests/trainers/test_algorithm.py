@@ -1,13 +1,13 @@
 """Algorithms as data: presets that train, overrides, and mixes that cannot work."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
 import yaml
+from metric_names import undocumented
 from short_runs import short_config, train_as_command, train_only
 
 from agentgym import ConfigError, UsageError
@@ -25,7 +25,6 @@ from agentgym_trainers.losses import (
 from agentgym_trainers.policy import load_policy
 
 GATES: dict[str, Any] = {"gates": ({"reward": "success", "threshold": 1.0},)}
-METRICS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 
 
 def preset(name: str, **fields: Any) -> Algorithm:
@@ -35,12 +34,6 @@ def preset(name: str, **fields: Any) -> Algorithm:
 def overrides_for(name: str) -> list[str]:
     gates = ["train.algorithm.gates=[{reward: success}]"] if name == "g_ra" else []
     return [f"train.algorithm={name}", *gates]
-
-
-def undocumented(names: set[str]) -> list[str]:
-    families = ("reward/", "ending/", "env_error/")
-    plain = {re.sub(r"turn\d", "turnK", name) for name in names - {"step"}}
-    return [n for n in plain if f"`{n}`" not in METRICS and not n.startswith(families)]
 
 
 @pytest.mark.parametrize("name", PRESETS)

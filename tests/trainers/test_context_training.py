@@ -1,16 +1,15 @@
 """Episodes of several segments are trained as the one episode that each of them is."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_names import undocumented
 from short_runs import short_config, train_as_command, train_only
 from small_models import SETTINGS, small_policy
 
@@ -25,8 +24,6 @@ from agentgym_trainers.learner import Learner, OptimizerSettings
 from agentgym_trainers.objective import Objective
 from agentgym_trainers.run_folder import read_metrics
 from agentgym_trainers.sft import starting_policy, warm_start
-
-METRICS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
 
 
 def episode(
@@ -181,12 +178,6 @@ MANAGED = (
     "rollout.context_tokens=320",
     "rollout.context={kind: summarize, max_summaries: 4, summary_tokens: 6, instruction: Sum up.}",
 )
-
-
-def undocumented(line: dict[str, Any]) -> list[str]:
-    families = ("reward/", "ending/", "env_error/", "test/components/", "test/endings/")
-    plain = {re.sub(r"turn\d", "turnK", name) for name in line if name != "step"}
-    return [n for n in plain if f"`{n}`" not in METRICS and not n.startswith(families)]
 
 
 async def test_a_policy_is_trained_with_summaries_and_judged_with_more(

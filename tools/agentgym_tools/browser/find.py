@@ -44,8 +44,14 @@ def find_chromium(environ: Mapping[str, str] = os.environ) -> Path:
     for name in _ON_PATH:
         path = shutil.which(name, path=environ.get("PATH"))
         if path is not None:
-            return Path(path)
+            return _behind(Path(path))
     return _newest_of_playwright(environ)
+
+
+def _behind(path: Path) -> Path:
+    """The program itself, where Debian's script would stay between it and who started it."""
+    program = Path("/usr/lib/chromium/chromium-headless-shell")
+    return program if path == Path("/usr/bin") / program.name and program.is_file() else path
 
 
 def missing_browser() -> str | None:
