@@ -60,11 +60,21 @@ class Chromium:
 
     @classmethod
     async def launch(cls, program: Path) -> Chromium:
-        """Start a browser.
+        """Start a browser. Cancelled meanwhile, one that was half started is ended first.
 
         Raises:
             EnvError: ``browser_died``: it does not start.
         """
+        starting = asyncio.ensure_future(cls._launched(program))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with suppress(Exception):  # it did not start
+                await (await starting).aclose()
+            raise
+
+    @classmethod
+    async def _launched(cls, program: Path) -> Chromium:
         playwright = await async_playwright().start()
         try:
             browser = await playwright.chromium.launch(
