@@ -162,12 +162,16 @@ class ShopBrowser:
             return answer
 
         self._server = RawTestServer(served)
-        await self._server.start_server()
         self._stack.push_async_callback(self._server.close)
         self._stack.push_async_callback(self.visit.aclose)
-        jar = CookieJar(unsafe=True)
-        self._client = await self._stack.enter_async_context(ClientSession(cookie_jar=jar))
-        await self.open(self.url)
+        try:
+            await self._server.start_server()
+            jar = CookieJar(unsafe=True)
+            self._client = await self._stack.enter_async_context(ClientSession(cookie_jar=jar))
+            await self.open(self.url)
+        except BaseException:  # a cancelled reset
+            await self._stack.aclose()
+            raise
         return self
 
     async def __aexit__(self, *error: object) -> None:
