@@ -34,6 +34,7 @@ _FLAGS = (
     # A page looks the same on every machine.
     "--disable-gpu",
     "--disable-lcd-text",
+    "--disable-smooth-scrolling",
     "--font-render-hinting=none",
     "--force-device-scale-factor=1",
     # One process for each window, and a page cannot take all memory.
