@@ -87,6 +87,9 @@
       const assigned = element.assignedNodes();
       return assigned.length ? assigned : element.childNodes;
     }
+    if (element.tagName === 'DETAILS' && !element.open) {
+      return Array.from(element.children).filter((child) => child.tagName === 'SUMMARY').slice(0, 1);
+    }
     return element.childNodes;
   };
 
@@ -96,7 +99,7 @@
     tagOf(element) === 'SELECT' && !element.multiple && element.size < 2;
 
   const isClickable = (element) => {
-    if (element.hasAttribute('onclick') || element.draggable === true) return true;
+    if (element.hasAttribute('onclick') || element.getAttribute('draggable') === 'true') return true;
     if (element.tabIndex >= 0 && element.hasAttribute('tabindex')) return true;
     const cursor = styleOf(element).cursor;
     if (!['pointer', 'move', 'grab'].includes(cursor)) return false;
