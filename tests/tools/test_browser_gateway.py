@@ -104,8 +104,8 @@ ATTACKS = {
 
 
 RECORDED = set(ATTACKS) - {"preconnect", "web transport", "stun", "beacon"}
-"""The others ask for no page: a name is looked up, or a datagram sent, and both in vain. A beacon is
-sent when the browser finds the time."""
+"""The others ask for no page: a name is looked up, or a datagram sent, and both in vain. A beacon
+is sent when the browser finds the time."""
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])

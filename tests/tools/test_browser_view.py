@@ -103,7 +103,8 @@ async def test_a_page_sees_no_ids_and_forges_none(pool: BrowserPool) -> None:
         view = await one.open()
         assert [(element.id, element.name) for element in view.elements] == [("1", "one")]
         assert await one.script("mutations") == 0
-        assert await one.script("Object.keys(window).join() === names + ',names,agentgym,mutations'")
+        added = ",names,agentgym,mutations"
+        assert await one.script(f"Object.keys(window).join() === names + '{added}'")
 
 
 async def test_ids_stay_with_their_elements(pool: BrowserPool) -> None:
