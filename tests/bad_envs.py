@@ -329,7 +329,7 @@ class LeaksProcesses(Good):
     """Starts a process at every reset and ends none."""
 
     async def areset(self, task: Task, rng: np.random.Generator) -> StepResult:
-        subprocess.Popen(["sleep", "8"])
+        subprocess.Popen(["sleep", "60"])
         return await super().areset(task, rng)
 
 

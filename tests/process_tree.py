@@ -3,47 +3,71 @@
 import asyncio
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def descendants(root: int) -> dict[int, str]:
-    """The name of each living descendant, by its pid."""
-    below: dict[int, list[tuple[int, str]]] = {}
+@dataclass(frozen=True)
+class Process:
+    """One process. Its number alone would not do: another may get it, and numbers start again."""
+
+    pid: int
+    started: int
+    name: str
+    parent: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs, whoever its parent is by now."""
+        now = _seen(self.pid)
+        return now is not None and now.started == self.started
+
+
+def descendants(root: int) -> set[Process]:
+    """The living descendants of a process."""
+    below: dict[int, list[Process]] = {}
     for entry in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            name, _, rest = Path(f"/proc/{entry}/stat").read_text().rpartition(")")
-        except OSError:
-            continue  # it has ended meanwhile
-        state, parent = rest.split()[:2]
-        if state != "Z":
-            below.setdefault(int(parent), []).append((int(entry), name.partition("(")[2]))
-    found: dict[int, str] = {}
+        if seen := _seen(int(entry)):
+            below.setdefault(seen.parent, []).append(seen)
+    found: set[Process] = set()
     parents = [root]
     while parents:
-        for pid, name in below.get(parents.pop(), ()):
-            found[pid] = name
-            parents.append(pid)
+        children = below.get(parents.pop(), ())
+        found.update(children)
+        parents += [one.pid for one in children]
     return found
 
 
-async def until_gone(pids: set[int]) -> None:
+def topmost(processes: set[Process], name: str) -> Process:
+    """The one whose name begins so, and whose parent is not one of them."""
+    named = {one.pid: one for one in processes if one.name.startswith(name)}
+    (found,) = (one for one in named.values() if one.parent not in named)
+    return found
+
+
+async def until_gone(processes: set[Process]) -> None:
     """Wait until none of them is alive."""
-    while any(_alive(pid) for pid in pids):
+    while any(one.alive for one in processes):
         await asyncio.sleep(0.05)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def commands_below(root: int) -> dict[int, str]:
     """The command line of each living descendant, by its pid."""
     found = {}
-    for pid in descendants(root):
+    for one in descendants(root):
         with suppress(OSError):  # it has ended meanwhile
-            line = Path(f"/proc/{pid}/cmdline").read_bytes()
-            found[pid] = line.replace(b"\0", b" ").decode()
+            line = Path(f"/proc/{one.pid}/cmdline").read_bytes()
+            found[one.pid] = line.replace(b"\0", b" ").decode()
     return found
+
+
+def _seen(pid: int) -> Process | None:
+    """The process, unless it has ended."""
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:
+        return None
+    state, parent, *more = rest.split()
+    if state == "Z":
+        return None
+    return Process(pid, int(more[17]), name.partition("(")[2], int(parent))

@@ -119,8 +119,10 @@ async def test_covered_and_removed_elements_are_told(pool: BrowserPool) -> None:
         )
         view = await one.see("click", id=id_of(view, "button", "Show"))
         error, content = await refused(one, "click", id=under)
-        assert error == "covered"
-        assert "is covered by" in content
+        assert (error, content) == (
+            "covered",
+            f'Error: element [{under}] is covered by button "Accept"',
+        )
         await one.see("click", id=id_of(view, "button", "Accept"))
         assert (await one.do("click", id=under)).error is None
         await one.script("under.style.visibility = 'hidden'")

@@ -14,6 +14,7 @@ if missing_browser() is not None:
 
 from browser_windows import player
 
+from agentgym_tools.browser.gateway import Gateway
 from agentgym_tools.browser.pool import BrowserPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -103,9 +104,16 @@ ATTACKS = {
 }
 
 
-RECORDED = set(ATTACKS) - {"preconnect", "web transport", "stun", "beacon"}
-"""The others ask for no page: a name is looked up, or a datagram sent, and both in vain. A beacon
-is sent when the browser finds the time."""
+RECORDED = set(ATTACKS) - {"preconnect", "web transport", "stun"}
+"""The others ask for no page: a name is looked up, or a datagram sent, and both in vain."""
+
+
+async def refused(gateway: Gateway) -> list[str]:
+    """What was refused, once something was: a beacon is sent when the browser finds the time."""
+    async with asyncio.timeout(10):
+        while not gateway.blocked:
+            await asyncio.sleep(0.01)
+    return gateway.take_blocked()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -121,8 +129,9 @@ async def test_a_page_reaches_nothing_but_the_task(
             code = code.replace("ADDRESS", address)
             await one.script(f"Promise.resolve({code}).then(() => 0)")
             await one.window.gateway.quiet()
-            refused = one.window.gateway.take_blocked()
-            assert bool(refused) or attack not in RECORDED, attack
+            if attack in RECORDED:
+                addresses = await refused(one.window.gateway)
+                assert any(address in found for found in addresses), (attack, addresses)
             assert bait.reached == [], attack
         assert [element.name for element in (await one.look()).elements][:1] == ["hello"]
 
@@ -149,9 +158,10 @@ async def test_no_click_leads_out(pool: BrowserPool, bait: Bait) -> None:
             seen = await one.see("click", id=element.id)
             text = " ".join(found.name for found in seen.elements)
             assert "root:" not in text
-            assert (
-                name in ("link", "tab", "form", "popup", "secure", "download") or "link" in text
-            ), name
+            if name in ("link", "tab", "form", "popup", "download"):
+                assert "not part of the task" in text, (name, text)
+            elif name != "secure":  # of which the browser says in its own words that it failed
+                assert "link tab form" in text, (name, text)
             assert bait.reached == [], name
 
 
@@ -176,7 +186,8 @@ async def test_an_address_outside_of_the_task_shows_that_it_is(pool: BrowserPool
         await one.open()
         view = await one.see("goto", url="http://127.0.0.1:4567/")
         assert "not part of the task" in view.elements[0].name
-        assert "http://127.0.0.1:4567/" in one.window.gateway.take_blocked()
+        blocked = set(one.window.gateway.take_blocked())
+        assert blocked - {"http://127.0.0.1:4567/favicon.ico"} == {"http://127.0.0.1:4567/"}
         assert [element.name for element in (await one.see("back")).elements] == ["home"]
 
 

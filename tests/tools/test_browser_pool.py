@@ -16,7 +16,7 @@ if missing_browser() is not None:
     pytest.skip(str(missing_browser()), allow_module_level=True)
 
 from browser_windows import Pages, player
-from process_tree import descendants, until_gone
+from process_tree import Process, descendants, topmost, until_gone
 
 from agentgym import EnvError
 from agentgym_tools.browser.pool import BrowserPool, shared_pool
@@ -33,10 +33,9 @@ async def open_pool() -> AsyncIterator[BrowserPool]:
     await pool.aclose()
 
 
-def browser_pid(others: Collection[int] = ()) -> int:
-    """The browser's, started last if ``others`` names what was there before."""
-    found = descendants(os.getpid()).items()
-    return min(pid for pid, name in found if name.startswith("chrom") and pid not in others)
+def browser(others: Collection[Process] = ()) -> Process:
+    """The only one that runs besides ``others``."""
+    return topmost(descendants(os.getpid()) - set(others), "chrom")
 
 
 async def test_windows_share_neither_pages_nor_cookies(pool: BrowserPool) -> None:
@@ -62,7 +61,7 @@ async def test_killing_the_browser_masks_its_episodes_and_no_later_one(pool: Bro
 
     uses = [asyncio.ensure_future(use(number)) for number in range(16)]
     await windows[0].settle()
-    os.kill(browser_pid(), signal.SIGKILL)
+    os.kill(browser().pid, signal.SIGKILL)
     assert await asyncio.gather(*uses) == ["browser_died"] * 16
     for window in windows:
         await window.aclose()
@@ -70,12 +69,27 @@ async def test_killing_the_browser_masks_its_episodes_and_no_later_one(pool: Bro
         assert [element.name for element in (await one.open()).elements] == ["alive"]
 
 
+@pytest.mark.slow
+async def test_windows_that_open_when_the_browser_dies_are_opened_again(pool: BrowserPool) -> None:
+    for moment in range(15):
+        async with player(pool) as one:
+            await one.open()
+            opening = [
+                asyncio.ensure_future(pool.acquire(NOTHING.answer, size=SIZE)) for _ in "abc"
+            ]
+            await asyncio.sleep(0.03 * moment)
+            os.kill(browser().pid, signal.SIGKILL)
+            async with asyncio.timeout(30):
+                opened = await asyncio.gather(*opening)
+            await asyncio.gather(*(window.aclose() for window in opened))
+
+
 async def test_killing_the_driver_is_no_end_either(pool: BrowserPool) -> None:
     async with player(pool, "<p>one") as one:
         await one.open()
-        driver = next(pid for pid, name in descendants(os.getpid()).items() if "node" in name)
-        children = set(descendants(driver))
-        os.kill(driver, signal.SIGKILL)
+        driver = topmost(descendants(os.getpid()), "node")
+        children = descendants(driver.pid)
+        os.kill(driver.pid, signal.SIGKILL)
         with pytest.raises(EnvError, match="browser_died"):
             await one.do("wait")
         await until_gone(children)
@@ -93,9 +107,9 @@ async def test_twenty_windows_leave_none_behind(pool: BrowserPool) -> None:
     assert pool.leased == 0
     async with player(pool, "<p>last") as one:
         await one.open()
-        browser = one.window.context.browser
-        assert browser is not None
-        while len(browser.contexts) > 2:  # this one, the next, and those just being closed
+        chromium = one.window.context.browser
+        assert chromium is not None
+        while len(chromium.contexts) > 2:  # this one, the next, and those just being closed
             await asyncio.sleep(0.05)
     while len(descendants(os.getpid())) > before + 1:
         await asyncio.sleep(0.05)
@@ -117,11 +131,11 @@ async def test_a_window_that_is_waited_for_comes_when_another_is_given_back() ->
 
 
 async def test_a_browser_over_its_memory_opens_no_more_windows_and_is_replaced() -> None:
-    others = set(descendants(os.getpid()))  # of the pool that the other tests share
+    others = descendants(os.getpid())  # of the pool that the other tests share
     pool = BrowserPool(memory_mb=1)
     try:
         first = await pool.acquire(NOTHING.answer, size=SIZE)
-        old = browser_pid(others)
+        old = browser(others)
         with pytest.raises(EnvError, match="browser_busy"):
             await pool.acquire(NOTHING.answer, size=SIZE, deadline_s=0.01)
         await first.aclose()
@@ -132,7 +146,7 @@ async def test_a_browser_over_its_memory_opens_no_more_windows_and_is_replaced()
 
 
 async def test_an_acquisition_cancelled_at_any_moment_leaves_nothing() -> None:
-    others = set(descendants(os.getpid()))
+    others = descendants(os.getpid())
     async with shared_pool(windows=3) as pool:
         for steps in (0, 1, 5, 20, 50):
             taking = asyncio.ensure_future(pool.acquire(NOTHING.answer, size=SIZE))
@@ -147,7 +161,7 @@ async def test_an_acquisition_cancelled_at_any_moment_leaves_nothing() -> None:
         for window in windows:
             await window.aclose()
     async with asyncio.timeout(20):
-        await until_gone(set(descendants(os.getpid())) - others)
+        await until_gone(descendants(os.getpid()) - others)
 
 
 async def test_a_window_works_after_a_cancelled_goto(pool: BrowserPool) -> None:
@@ -193,10 +207,10 @@ async def test_nothing_is_left_when_this_process_is_killed(tmp_path: Path) -> No
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"ready\n"
-    pids = set(descendants(process.pid))
-    assert len(pids) > 5
+    started = descendants(process.pid)
+    assert len(started) > 5
     assert list(tmp_path.iterdir())
     process.kill()
     await process.wait()
-    await until_gone(pids)
+    await until_gone(started)
     assert list(tmp_path.iterdir()) == []

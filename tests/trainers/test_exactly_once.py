@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from agentgym.episode_io import read_episodes
 from agentgym_trainers.checkpoint import list_checkpoints, load_state
@@ -39,22 +37,11 @@ def killed_runs(policy: Path, folder: Path, *, staleness: int, kills: int) -> li
 
 
 def loss_curve(run: Path) -> list[dict[str, Any]]:
-    """All metrics but those of the clock, and of what the engine found in its cache.
-
-    What is shared of two prompts depends on when they arrive, and so do the last bits of sums.
-    """
+    """All metrics but those of the clock."""
     return [
-        {
-            name: value
-            for name, value in line.items()
-            if not name.startswith("time/") and not name.endswith("prefill_tokens")
-        }
+        {name: value for name, value in line.items() if not name.startswith("time/")}
         for line in read_metrics(run)
     ]
-
-
-def weights_of(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(list_checkpoints(run / "checkpoints")[-1] / "model.safetensors")
 
 
 def ledger_of(run: Path) -> Ledger:
@@ -91,12 +78,13 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     check_exactly_once(whole)
     for run in runs:
         check_exactly_once(run)
-        expected_curve = [pytest.approx(line, rel=1e-3, abs=1e-5) for line in loss_curve(whole)]
-        assert loss_curve(run) == expected_curve
-        assert any(line.get("learner/grad_norm", 0) > 0 for line in read_metrics(run))
+        assert loss_curve(run) == loss_curve(whole)
+        assert any(line.get("learner/grad_norm", 0) > 0 for line in loss_curve(run))
         assert ledger_of(run).state_dict() == ledger_of(whole).state_dict()
-        weights, expected = weights_of(run), weights_of(whole)
-        assert all(torch.allclose(weights[n], expected[n], atol=1e-4) for n in expected)
+        weights = [
+            list_checkpoints(one / "checkpoints")[-1] / "model.safetensors" for one in (run, whole)
+        ]
+        assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
 @pytest.mark.slow

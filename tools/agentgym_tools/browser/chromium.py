@@ -51,13 +51,16 @@ class Chromium:
     """A browser process with its Playwright driver.
 
     It ends with this process, however that ends: the driver reads from a pipe of ours, and the
-    browser from one of the driver's.
+    browser from one of the driver's. When the browser dies the driver is ended as well: it leaves
+    some of the calls that were under way without an answer, and its own end is one.
     """
 
     def __init__(self, playwright: Playwright, browser: Browser, cdp: CDPSession) -> None:
         self._playwright = playwright
         self._browser = browser
         self._cdp = cdp
+        self._ending: asyncio.Task[None] | None = None
+        browser.on("disconnected", lambda _: self._end())
 
     @classmethod
     async def launch(cls, program: Path) -> Chromium:
@@ -120,10 +123,19 @@ class Chromium:
         return sum(_private_mb(process["id"]) for process in told["processInfo"])
 
     async def aclose(self) -> None:
-        """End the browser and its driver, whether they still live or not."""
-        for end in (self._browser.close, self._playwright.stop):
-            with suppress(Exception):  # a driver that was killed fails in many ways
-                await asyncio.wait_for(end(), _END_S)
+        """End the browser and its driver, whether they still live or not. May be called twice."""
+        await asyncio.shield(self._end())
+
+    def _end(self) -> asyncio.Task[None]:
+        self._ending = self._ending or asyncio.ensure_future(self._ended())
+        return self._ending
+
+    async def _ended(self) -> None:
+        with suppress(Exception):  # a driver that was killed fails in many ways
+            if self.alive:
+                await asyncio.wait_for(self._browser.close(), _END_S)
+        with suppress(Exception):
+            await asyncio.wait_for(self._playwright.stop(), _END_S)
 
 
 def _private_mb(pid: int) -> float:

@@ -27,6 +27,8 @@ from agentgym_tools.browser.gateway import Answer, Gateway
 from agentgym_tools.browser.tab import PageLeft
 from agentgym_tools.browser.window import Window
 
+_OPEN_S = 60.0
+"""A browser that takes longer to open a window hangs."""
 _CLOSE_S = 10.0
 _PING_S = 10.0
 
@@ -147,19 +149,18 @@ class BrowserPool:
         """A window, in a new browser if the old one is gone.
 
         Raises:
-            EnvError: ``browser_died``: twice in a row.
+            EnvError: ``browser_died``, or hung, twice in a row.
         """
-        chromium = await self._running()
-        try:
-            return await self._window_of(chromium, size)
-        except Error:
+        why = ""
+        for _ in range(2):
+            chromium = await self._running()
+            try:
+                async with asyncio.timeout(_OPEN_S):
+                    return await self._window_of(chromium, size)
+            except (Error, TimeoutError) as error:
+                why = str(error).partition("\n")[0] or f"no window came within {_OPEN_S:g} s"
             await self._end_browser(chromium)
-        chromium = await self._running()
-        try:
-            return await self._window_of(chromium, size)
-        except Error as error:
-            await self._end_browser(chromium)
-            raise EnvError("browser_died", error.message.partition("\n")[0]) from error
+        raise EnvError("browser_died", why)
 
     async def _window_of(self, chromium: Chromium, size: tuple[int, int]) -> Window:
         gateway = Gateway()

@@ -243,6 +243,8 @@ class HFEngine:
     async def _pass(self) -> None:
         """One forward pass over what runs, and over what can join."""
         loop = asyncio.get_running_loop()
+        # First of all: what can be shared must not depend on who was here and left.
+        self._decoder.slots.sweep(self._running)
         if self._open.is_set():
             self._running.extend(self._admit())
         started = loop.time()
@@ -296,7 +298,6 @@ class HFEngine:
             else:
                 call.answer(reason, self.version)
         self._running = still
-        self._decoder.slots.sweep(still)
 
     def _fail(self, error: EnvError) -> None:
         for call in (*self._running, *self._waiting):
