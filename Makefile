@@ -86,12 +86,12 @@ test-vllm:
 # The docker backend is tested on a real engine that the tests start themselves, the web
 # environments in a real browser, and on Python's documentation. Without root or apt-get those tests
 # are skipped, with the reason.
-APT := docker.io busybox-static chromium python3-doc
+APT := docker.io busybox-static chromium-headless-shell chromium python3-doc
 packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	   ! dpkg -s $(APT) >/dev/null 2>&1; then \
-	  (apt-get install -y -qq $(APT) || (apt-get update -qq && apt-get install -y -qq $(APT))) \
-	  >/dev/null 2>&1 || echo "not installed: $(APT); the tests that need them will be skipped"; fi
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then for one in $(APT); do \
+	  dpkg -s $$one >/dev/null 2>&1 || apt-get install -y -qq $$one >/dev/null 2>&1 || \
+	  (apt-get update -qq && apt-get install -y -qq $$one) >/dev/null 2>&1 || \
+	  echo "not installed: $$one; the tests that need it will be skipped"; done; fi
 
 $(BENCH)/%/bin/python:
 	$(PYTHON) -m venv $(BENCH)/$*

@@ -17,18 +17,20 @@ _FEW = {
     "agentgym/ReasoningGym-v0": 10,
     "agentgym/TextArena-v0": 10,
     "agentgym/TextWorld-v0": 2,
+    "agentgym/Web-v0": 4,
+    "agentgym/Docs-v0": 4,
 }
 EPISODES = {**_FEW, "agentgym/Swe-v0": 10}
 AUDITED = {**_FEW, "agentgym/Swe-v0": 2}
-"""Fewer where programs or tests run in sandboxes, where a peer's process has to start, or a game to
-be compiled, each time."""
-CHECKED = {
-    "agentgym/TextWorld-v0": [
-        "registered", "constructor", "gymnasium", "spec", "same_process", "oracle", "nothing",
-        "malformed", "info",
-    ]
-}  # fmt: skip
-"""All, but for games that take seconds to begin; `agentgym check agentgym/TextWorld-v0` has all."""
+"""Fewer where programs or tests run in sandboxes, where a peer's process or a browser has to start, or
+a game to be compiled, each time."""
+_SOME = [
+    "registered", "constructor", "gymnasium", "spec", "same_process", "oracle", "nothing",
+    "malformed", "info",
+]  # fmt: skip
+CHECKED = {"agentgym/TextWorld-v0": _SOME, "agentgym/Docs-v0": _SOME}
+"""All, but for games that take seconds to begin, and for what Web-v0 is checked for already; the
+command ``agentgym check`` has all."""
 
 
 def usable(env_id: str) -> str:

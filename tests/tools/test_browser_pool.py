@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Collection
@@ -45,6 +46,26 @@ async def test_windows_share_neither_pages_nor_cookies(pool: BrowserPool) -> Non
         view = await second.open()
         assert [one.name for one in view.elements] == ["two"]
         assert await second.script("[document.cookie, localStorage.length]") == ["", 0]
+
+
+FORM = "<form><label>Mail <input name=email></label><input name=name><input name=zip></form>"
+
+
+@pytest.mark.parametrize("program", ["chromium-headless-shell", "chromium"])
+async def test_every_chromium_shows_a_form_and_asks_nobody_about_it(program: str) -> None:
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    pool = BrowserPool(chromium=Path(path))
+    try:
+        async with player(pool, FORM) as one:
+            view = await one.open()
+            assert [element.name for element in view.elements if element.id][:1] == ["Mail"]
+            await one.see("fill", id=view.elements[0].id, text="a@b.test")
+            await asyncio.sleep(0.5)  # for what the browser does on its own
+            assert one.window.gateway.take_blocked() in ([], ["http://site.test/favicon.ico"])
+    finally:
+        await pool.aclose()
 
 
 async def test_killing_the_browser_masks_its_episodes_and_no_later_one(pool: BrowserPool) -> None:

@@ -18,6 +18,8 @@ from playwright.async_api import (
 
 from agentgym import EnvError
 
+_NOWHERE = "http://127.0.0.1:1"
+"""Where Chromium's own requests go: a port where nothing may listen."""
 _FLAGS = (
     # No way out but the proxy: neither names, nor UDP, nor what Chromium does on its own.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
@@ -29,6 +31,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-domain-reliability",
     "--disable-sync",
+    f"--autofill-server-url={_NOWHERE}/",  # it would ask what the fields of each form are
     "--no-pings",
     "--deny-permission-prompts",
     # A page looks the same on every machine.
@@ -41,8 +44,6 @@ _FLAGS = (
     "--disable-site-isolation-trials",
     "--js-flags=--max-old-space-size=512",
 )
-_NOWHERE = "http://127.0.0.1:1"
-"""Where Chromium's own requests go: a port where nothing may listen."""
 _LAUNCH_S = 120.0
 _END_S = 10.0
 
