@@ -1,9 +1,10 @@
-"""The ``hf`` engine against ``transformers.generate``: multi-turn episodes, and plain batches.
+"""The ``hf`` engine against ``transformers.generate`` and vLLM: multi-turn episodes, plain batches.
 
     python benchmarks/hf_engine.py [--quick]
 
-Both compute with the same model, in one process with one thread, in turn; medians of tokens per
-second of wall time, and of processor time, since a shared machine drifts.
+All compute with the same model, in one process with one thread, in turn; medians of tokens per
+second of wall time, and of processor time, since a shared machine drifts. vLLM, compiled and with
+its prefix cache, is measured where ``make test-vllm`` has installed it.
 
 *Multi-turn*: 64 episodes of four turns in groups of eight with the embedded policy. All prompts
 begin alike, those of a group are the same, and an observation of 30 tokens follows each turn. A
@@ -14,8 +15,7 @@ longest turn. Only an episode's own tokens count.
 *Plain*: 64 prompt tokens and 128 sampled ones, for a model of 4 layers and 256 wide, which is the
 work that figures of other engines are usually given for.
 
-Ratios are tokens per second of wall time, so above 1 the engine is faster. The last line is one
-JSON object.
+Ratios are tokens per second of wall time. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +45,7 @@ from agentgym_trainers.commands.arguments import quiet_libraries
 from agentgym_trainers.engines.hf import HFEngine
 from agentgym_trainers.policy import load_policy
 
+HERE = Path(__file__).parent
 OBSERVATION = 30
 GROUP = 8
 FIRST_ID = 5
@@ -145,18 +150,41 @@ def in_turn(
     }
 
 
+def with_vllm(model: Any, talks: Sequence[Talk], repeats: int) -> list[float]:
+    """Seconds of each repeat, in a process of its own; none where vLLM is not installed."""
+    python = HERE.parent / ".vllm/bin/python"
+    if not python.exists():
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        done = subprocess.run(
+            [python, HERE / "hf_engine_peer.py", folder, str(repeats)],
+            input=json.dumps([astuple(talk) for talk in talks]),
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        raise RuntimeError(done.stderr.strip()[-2_000:])
+    seconds: list[float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return seconds
+
+
 def compare(
     table: Table, work: str, model: Any, talks: Sequence[Talk], repeats: int
 ) -> dict[str, float]:
-    """Rows of the table; returns the ratio."""
+    """Rows of the table; returns the ratios."""
     contestants = {"hf engine": with_engine(model), "generate": with_generate(model)}
     took = in_turn(contestants, talks, repeats)
+    ours = took["hf engine"].wall_s
+    if seconds := with_vllm(model, talks, repeats):
+        took["vLLM"] = Took(statistics.median(seconds), math.nan)
     tokens = sum(sum(talk.sampled) for talk in talks)
     for name, one in took.items():
-        faster = took["generate"].wall_s / one.wall_s
         speeds = f"{tokens / one.wall_s:.0f}", f"{tokens / one.cpu_s:.0f}"
-        table.add_row(work, name, *speeds, f"{faster:.2f}x")
-    return {f"{work}: against generate": took["generate"].wall_s / took["hf engine"].wall_s}
+        table.add_row(work, name, *speeds, f"{one.wall_s / ours:.2f}x")
+    others = ("generate", "vLLM")
+    return {f"{work}: of {name}": took[name].wall_s / ours for name in others if name in took}
 
 
 def plain_model() -> Any:
@@ -179,7 +207,7 @@ def main() -> None:
     console, quick = Console(width=110), arguments.quick
     load = os.getloadavg()[0]
     repeats, count = (1, 16) if quick else (3, 64)
-    table = Table("work", "by", "tokens/s", "tokens/CPU s", "than generate")
+    table = Table("work", "by", "tokens/s", "tokens/CPU s", "hf engine is")
     policy = load_policy("search-tiny").model
     ratios: dict[str, float] = {}
     for work, shortest, longest in (("turns of 32", 32, 32), ("turns of 8 to 56", 8, 56)):

@@ -3,10 +3,11 @@
     make bench-web                         installs BrowserGym in an environment of its own
     python benchmarks/web.py [--quick] [--peers FOLDER]
 
-Both press the same key on the same page and give the observation after it; BrowserGym through the
-Playwright that it pins, with the same Chromium. They are measured in turn, three times, and
-compared by medians, since a shared machine drifts. Then ours alone: sixteen episodes at once, what
-a reset takes from the pool, and the memory of a window. The last line is one JSON object.
+Both press the same key on the same pages and give the observation after it; BrowserGym through the
+Playwright that it pins, with the same Chromium: as it comes, and without the half second that it
+waits before each observation. They are measured in turn, three times, and compared by medians,
+since a shared machine drifts. A reset comes after an episode that has ended. Then ours alone:
+sixteen episodes at once, and the memory of a window. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import statistics
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -30,7 +31,8 @@ from agentgym_tools.browser.find import find_chromium
 from agentgym_tools.browser.pool import shared_pool
 
 HERE = Path(__file__).parent
-PAGE = "click-checkboxes-large"
+PAGES = ("click-test-2", "login-user", "click-checkboxes-large")
+"""From 3 elements to some 60; the last fetches and runs five times the scripts of the first."""
 KEY = "Shift"
 """Changes nothing on the page, and goes through the whole of an action and an observation."""
 EPISODES = 16
@@ -46,10 +48,10 @@ class Times:
     steps_per_s: float
 
 
-def ours() -> WebEnv:
+def ours(page: str) -> WebEnv:
     """One environment, with room for a long episode."""
     limits = {"turns": 100_000}
-    return WebEnv(site="miniwob", site_options={"page": PAGE}, limits=limits, windows=EPISODES)
+    return WebEnv(site="miniwob", site_options={"page": page}, limits=limits, windows=EPISODES)
 
 
 async def play(env: WebEnv, steps: int) -> list[float]:
@@ -64,16 +66,18 @@ async def play(env: WebEnv, steps: int) -> list[float]:
     return seconds
 
 
-async def one_at_a_time(steps: int) -> Times:
+async def one_at_a_time(page: str, steps: int) -> Times:
     """Ours, with one episode."""
-    env = ours()
+    env = ours(page)
     try:
         resets = []
         for seed in range(4):
             started = time.perf_counter()
             await env.begin(seed=seed)
             resets.append(time.perf_counter() - started)
-            await play(env, 3)  # meanwhile the next window is made ready
+            await play(env, 10)  # meanwhile the next window is made ready
+            await env.advance(write_call(env, "give_up", {}))
+        await env.begin(seed=0)
         seconds = await play(env, steps)
     finally:
         await env.end()
@@ -82,7 +86,7 @@ async def one_at_a_time(steps: int) -> Times:
 
 async def many_at_once(steps: int) -> tuple[float, float]:
     """Steps a second of all episodes together, and megabytes of a window."""
-    envs = [ours() for _ in range(EPISODES)]
+    envs = [ours(PAGES[-1]) for _ in range(EPISODES)]
     async with shared_pool(windows=EPISODES) as pool:
         try:
             await envs[0].begin(seed=0)
@@ -98,21 +102,43 @@ async def many_at_once(steps: int) -> tuple[float, float]:
                 await env.end()
 
 
-def peer(python: Path, steps: int) -> Times | str:
-    """BrowserGym's, or why it does not run."""
+def peer(python: Path, page: str, steps: int, wait_s: float) -> Times:
+    """BrowserGym's.
+
+    Raises:
+        RuntimeError: It does not run, and why.
+    """
     found = importlib.util.find_spec("miniwob")
     if found is None or found.origin is None:
-        return "miniwob is not installed"
+        raise RuntimeError("miniwob is not installed")
     folder = Path(found.origin).parent / "html"
-    arguments = [find_chromium(), folder, PAGE, f"keyboard_press('{KEY}')", steps]
+    arguments = [find_chromium(), folder, page, f"keyboard_press('{KEY}')", steps, wait_s]
     command = [python, HERE / "web_peer.py", *arguments]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
     if done.returncode != 0:
-        return (done.stderr.strip().splitlines() or ["it failed"])[-1][:200]
+        raise RuntimeError((done.stderr.strip().splitlines() or ["it failed"])[-1][:200])
     told = json.loads(done.stdout.strip().splitlines()[-1])
     if told.pop("error"):
-        return "its action failed"
+        raise RuntimeError("its action failed")
     return Times(**told)
+
+
+def median(times: list[Times]) -> Times:
+    """Field by field."""
+    return Times(*(statistics.median(column) for column in zip(*map(astuple, times), strict=True)))
+
+
+def compared(page: str, steps: int, repeats: int, python: Path | None) -> dict[str, Times]:
+    """Ours and the peer's on one page, in turn."""
+    times: dict[str, list[Times]] = {}
+    for _ in range(repeats):
+        times.setdefault("agentgym", []).append(asyncio.run(one_at_a_time(page, steps)))
+        if python is None:
+            continue
+        for wait_s in (0.5, 0.0):
+            name = "BrowserGym" if wait_s else "BrowserGym, no wait"
+            times.setdefault(name, []).append(peer(python, page, max(3, steps // 5), wait_s))
+    return {name: median(several) for name, several in times.items()}
 
 
 def main() -> None:
@@ -122,44 +148,29 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, default=HERE.parent / ".bench")
     chosen = parser.parse_args()
     steps, repeats = (5, 1) if chosen.quick else (50, REPEATS)
-    python = chosen.peers / "browsergym/bin/python"
-    mine, theirs, failure = [], [], "" if python.exists() else "not installed: make bench-web"
-    for _ in range(repeats):
-        mine.append(asyncio.run(one_at_a_time(steps)))
-        told = failure or peer(python, max(3, steps // 5))
-        if isinstance(told, str):
-            failure = told
-        else:
-            theirs.append(told)
+    python: Path | None = chosen.peers / "browsergym/bin/python"
+    if python is not None and not python.exists():
+        python = None
+        print("BrowserGym is not installed: make bench-web")
+    table = Table(title="MiniWoB++, one episode at a time")
+    for column in ("page", "", "reset ms", "step ms", "steps/s", "agentgym is"):
+        table.add_column(column, justify="right" if column not in ("page", "") else "left")
+    figures: dict[str, float] = {}
+    for page in PAGES:
+        times = compared(page, steps, repeats, python)
+        for name, one in times.items():
+            ratio = times["agentgym"].steps_per_s / one.steps_per_s
+            cells = [
+                f"{1e3 * one.reset_s:.0f}",
+                f"{1e3 * one.step_s:.0f}",
+                f"{one.steps_per_s:.1f}",
+            ]
+            table.add_row(page, name, *cells, "" if name == "agentgym" else f"{ratio:.1f} x")
+            figures |= {f"{page}, {name}: steps/s": one.steps_per_s}
     together, megabytes = asyncio.run(many_at_once(max(2, steps // 5)))
-    report(mine, theirs, failure, together, megabytes)
-
-
-def report(
-    mine: list[Times], theirs: list[Times], failure: str, together: float, megabytes: float
-) -> None:
-    """The table, and the JSON line."""
-    table = Table(title=f"MiniWoB++ {PAGE}, one episode")
-    for column in ("", "reset ms", "step ms", "steps/s"):
-        table.add_column(column, justify="right" if column else "left")
-    figures: dict[str, float] = {"actions_per_s_of_16": together, "mb_per_window": megabytes}
-    rates = {}
-    for name, times in (("agentgym", mine), ("BrowserGym", theirs)):
-        if times:
-            reset, step, rate = (
-                statistics.median(getattr(one, field) for one in times)
-                for field in ("reset_s", "step_s", "steps_per_s")
-            )
-            rates[name] = rate
-            figures |= {f"{name}_reset_ms": reset * 1e3, f"{name}_step_ms": step * 1e3}
-            table.add_row(name, f"{reset * 1e3:.0f}", f"{step * 1e3:.0f}", f"{rate:.1f}")
-    if len(rates) == 2:
-        figures["times_as_fast"] = rates["agentgym"] / rates["BrowserGym"]
-    console = Console()
-    console.print(table)
-    if failure:
-        console.print(f"BrowserGym: {failure}", markup=False)
-    console.print(f"{EPISODES} episodes at once: {together:.1f} actions/s; {megabytes:.0f} MB each")
+    Console().print(table)
+    print(f"{EPISODES} episodes at once: {together:.1f} actions/s; {megabytes:.0f} MB each")
+    figures |= {"actions_per_s_of_16": together, "mb_per_window": megabytes}
     print(json.dumps({name: round(value, 2) for name, value in figures.items()}))
 
 

@@ -1,6 +1,7 @@
 """BrowserGym's MiniWoB, driven by its own Playwright: run by ``benchmarks/web.py``, prints JSON.
 
-Arguments: the Chromium, the folder of MiniWoB's pages, the page, the action, steps.
+Arguments: the Chromium, the folder of MiniWoB's pages, the page, the action, steps, and how many
+seconds to wait before an observation.
 """
 
 from __future__ import annotations
@@ -9,20 +10,29 @@ import json
 import os
 import statistics
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-chromium, folder, page, action, steps = sys.argv[1:]
+chromium, folder, page, action, steps, wait_s = sys.argv[1:]
 os.environ["MINIWOB_URL"] = f"file://{folder}/miniwob/"
+browsers = tempfile.TemporaryDirectory()
+os.environ["PLAYWRIGHT_BROWSERS_PATH"] = browsers.name
 
 import browsergym.miniwob  # noqa: E402, F401  # registers its environments
 import gymnasium as gym  # noqa: E402
+from browsergym.core import _get_global_playwright  # noqa: E402
 from browsergym.core.action.highlevel import HighLevelActionSet  # noqa: E402
 
+# Both browsers that it starts, one for its chat, are the one that we were given.
+expected = Path(_get_global_playwright().chromium.executable_path)
+expected.parent.mkdir(parents=True)
+expected.symlink_to(chromium)
 env = gym.make(
     f"browsergym/miniwob.{page}",
     headless=True,
+    pre_observation_delay=float(wait_s),
     action_mapping=HighLevelActionSet(subsets=["bid", "coord"]).to_python_code,
-    pw_chromium_kwargs={"executable_path": chromium, "args": ["--no-sandbox", "--disable-gpu"]},
 )
 try:
     resets, seconds = [], []

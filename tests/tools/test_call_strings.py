@@ -40,6 +40,7 @@ def calls(text: str) -> list[tuple[str, object]]:
         ("clear('3')", "fill", {"id": "3", "text": ""}),
         ("select_option('3', ['S', 'L'])", "select", {"id": "3", "options": ["S", "L"]}),
         ("press('3', 'Control+a')", "press", {"id": "3", "key": "Control+a"}),
+        ("focus('3')", "press", {"id": "3", "key": "Shift"}),
         ("keyboard_press('Enter')", "press", {"key": "Enter"}),
         ("hover(bid='3')", "hover", {"id": "3"}),
         ("drag_and_drop('3', '4')", "drag", {"id": "3", "to": "4"}),

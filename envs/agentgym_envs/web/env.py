@@ -155,6 +155,8 @@ class WebEnv(TextEnv):
         except BaseException:
             await self._leave()
             raise
+        if self._pool is not None:
+            self._pool.prepare(self._viewport)
         info = {"blocked": window.gateway.take_blocked()}
         return StepResult((Message("system", SYSTEM_PROMPT), user), info=info)
 

@@ -1,8 +1,8 @@
 """BrowserGym's actions (arXiv:2412.05467) in the words of our tools.
 
-The names and the order of parameters are those of its high-level action set. Left out are those
-that we have no tool for: ``focus``, ``check``, ``uncheck``, ``upload_file``, coordinates and typing
-without a field.
+The names and the order of parameters are those of its high-level action set; to focus an element
+is to press a key there that does nothing. Left out are those that we have no tool for: ``check``,
+``uncheck``, ``upload_file``, coordinates and typing without a field.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ _ALIASES: Mapping[str, _Alias] = {
     "clear": _Alias("fill", (("bid", "id"),), {"text": ""}),
     "select_option": _Alias("select", (("bid", "id"), ("options", "options"))),
     "press": _Alias("press", (("bid", "id"), ("key_comb", "key"))),
+    "focus": _Alias("press", (("bid", "id"),), {"key": "Shift"}),
     "keyboard_press": _Alias("press", (("key", "key"),)),
     "hover": _Alias("hover", (("bid", "id"),)),
     "drag_and_drop": _Alias("drag", (("from_bid", "id"), ("to_bid", "to"))),

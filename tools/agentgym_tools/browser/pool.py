@@ -36,7 +36,7 @@ _PING_S = 10.0
 class BrowserPool:
     """Windows in one Chromium, which is started when first needed, and again when it died.
 
-    The next window is made ready while an episode runs.
+    :meth:`prepare` makes the next window ready while an episode runs.
 
     Args:
         windows: Most windows at a time; further episodes wait.
@@ -87,8 +87,12 @@ class BrowserPool:
         window.gateway.answer = answer
         window.on_close(self._give_back)
         self._leased.add(window)
-        self._spare = self._spare or asyncio.ensure_future(self._open_window(size))
         return window
+
+    def prepare(self, size: tuple[int, int]) -> None:
+        """Make a window ready in the background, for the next to acquire one of this size."""
+        if self._spare is None and not self._closed:
+            self._spare = asyncio.ensure_future(self._open_window(size))
 
     async def aclose(self) -> None:
         """Close every window and end the browser. May be called twice."""
@@ -157,7 +161,7 @@ class BrowserPool:
             try:
                 async with asyncio.timeout(_OPEN_S):
                     return await self._window_of(chromium, size)
-            except (Error, TimeoutError) as error:
+            except (Error, PageLeft, TimeoutError) as error:
                 why = str(error).partition("\n")[0] or f"no window came within {_OPEN_S:g} s"
             await self._end_browser(chromium)
         raise EnvError("browser_died", why)
@@ -169,7 +173,8 @@ class BrowserPool:
         try:
             context = await chromium.context(gateway.address, size)
             window = Window(context, gateway, size)
-            await window.open_tab()
+            tab = await window.open_tab()
+            await tab.ask_now("ping")  # the first question takes longest
         except BaseException:
             self._later(_close_both(context, gateway))
             raise
