@@ -1,5 +1,5 @@
 # make train   a small agent learns to search, on two cores, from nothing to the final table
-# make test    linters, types and all tests
+# make test    linters, types and all tests, those on vLLM included
 # make search-tiny   the embedded policy, from nothing
 # make swe-tasks   the shipped repair tasks, from the projects' sources
 # make test-vllm   the vllm engine on vLLM itself, in an environment of its own (3.4 GB)
@@ -61,6 +61,7 @@ swe-tasks: $(VENV)/.dev
 # One thread for each of the two processes: small models wait for each other's threads otherwise.
 test: lint packages
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	@$(MAKE) --no-print-directory test-vllm
 
 # vLLM wants other releases than ours, so it has its own environment. Its CPU build asks for parts of
 # torch that it does not use and that cannot be had without CUDA: all else is read from its metadata.

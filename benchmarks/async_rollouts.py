@@ -221,6 +221,8 @@ async def train(schedule: Schedule, sigma: float, steps: int, groups: int) -> Me
                     round_ = await trainer.rollouts.take()
                     busy_s = session.timeline.busy_s("learner")
                     await trainer.learn(round_)
+                    await trainer.publish()
+                    trainer.rollouts.advance(trainer.step)
                     updates.append(session.timeline.busy_s("learner") - busy_s)
                     ends.append(time.perf_counter())
                     played += [one for group in round_.groups for one in group.episodes]

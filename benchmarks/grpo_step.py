@@ -201,6 +201,8 @@ async def ours(model: Path, groups: int, folder: Path) -> None:
             wall, cpu = time.perf_counter(), time.process_time()
             round_ = await trainer.rollouts.take()
             await trainer.learn(round_)
+            await trainer.publish()
+            trainer.rollouts.advance(trainer.step)
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             played = [one for group in round_.groups for one in group.episodes]
             turns = statistics.mean(len(one.turns) for one in played)

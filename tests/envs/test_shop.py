@@ -1,5 +1,6 @@
 """The shop's pages, over HTTP as a browser without scripts sees them."""
 
+import sqlite3
 from datetime import date
 
 import numpy as np
@@ -188,10 +189,13 @@ async def test_episodes_share_nothing() -> None:
         assert "Your cart is empty." in other.text
 
 
-async def test_closing_twice_is_fine() -> None:
+async def test_closing_twice_closes_the_database_once() -> None:
     visit = ShopVisit(ERRAND, np.random.default_rng(0), 8)
+    database = visit._moment.shop.db
     await visit.aclose()
     await visit.aclose()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        database.execute("SELECT 1")
 
 
 @pytest.mark.parametrize("path", ["/search?page=0", "/search?page=99999999999", "/search?sort=x"])
