@@ -268,11 +268,11 @@ class WebEnv(TextEnv):
         return self._window
 
     async def _leave(self) -> None:
-        """Give back the window and the visit."""
+        """Give back the window, so that nothing more is asked, and then the visit."""
         window, self._window = self._window, None
         visit, self._visit = self._visit, None
         self._view = None
         async with AsyncExitStack() as leaving:
-            for one in (window, visit):
+            for one in (visit, window):  # the last is left first
                 if one is not None:
                     leaving.push_async_callback(one.aclose)
