@@ -22,7 +22,8 @@ _PREFIX = "generate-tokens-"
 class TokenServer:
     """Token ids in and out, on a port that stays the same when it is killed and started again.
 
-    ``paused`` and ``running`` tell what the engine behind it does.
+    ``paused`` and ``running`` tell what the engine behind it does, ``asleep`` whether it has been
+    told to sleep.
     """
 
     def __init__(self, model: str) -> None:
@@ -30,6 +31,7 @@ class TokenServer:
         self._runner: web.AppRunner | None = None
         self._port = 0
         self.asked = 0
+        self.asleep = False
 
     @property
     def url(self) -> str:
@@ -55,6 +57,8 @@ class TokenServer:
             "/abort_requests": self._abort,
             "/pause": self._pause,
             "/resume": self._resume,
+            "/sleep": self._sleep,
+            "/wake_up": self._wake,
             "/collective_rpc": self._load,
             "/update_weight_version": self._name,
             "/reset_prefix_cache": self._reset,
@@ -128,7 +132,16 @@ class TokenServer:
         self._awake.set()
         return web.json_response({"status": "resumed"})
 
+    async def _sleep(self, request: web.Request) -> web.Response:
+        self.asleep = True
+        return web.Response()
+
+    async def _wake(self, request: web.Request) -> web.Response:
+        self.asleep = False
+        return web.Response()
+
     async def _load(self, request: web.Request) -> web.Response:
+        assert not self.asleep
         body = await request.json()
         assert body["method"] == "agentgym_load"
         weights = load_file(Path(body["args"][0]) / "model.safetensors")

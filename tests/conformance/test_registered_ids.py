@@ -22,8 +22,8 @@ _FEW = {
 }
 EPISODES = {**_FEW, "agentgym/Swe-v0": 10}
 AUDITED = {**_FEW, "agentgym/Swe-v0": 2}
-"""Fewer where programs or tests run in sandboxes, where a peer's process or a browser has to start, or
-a game to be compiled, each time."""
+"""Fewer where programs or tests run in sandboxes, or where each time a peer's process or a browser
+has to start, or a game to be compiled."""
 _SOME = [
     "registered", "constructor", "gymnasium", "spec", "same_process", "oracle", "nothing",
     "malformed", "info",

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from process_tree import commands_below
@@ -18,7 +19,7 @@ from agentgym_trainers.engines.vllm.engine import VllmEngine
 from agentgym_trainers.policy import load_policy
 from agentgym_trainers.run_folder import RunFolder, read_metrics
 from agentgym_trainers.session import open_session
-from agentgym_trainers.trainer import make_trainer
+from agentgym_trainers.trainer import Trainer, make_trainer
 
 MISSING = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None,
@@ -114,3 +115,30 @@ async def test_ten_steps_go_on_when_a_server_is_killed(
     after = session.policy.model.get_output_embeddings().weight
     assert (after - before).abs().max() > 1e-3
     assert not (config.run_dir / "engine").exists()
+
+
+async def test_servers_that_sleep_do_so_while_the_learner_works(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep: list[bool] = []
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(token_server(str(policy)))
+        options = f"engine.options={{urls: [{server.url}], sleep: true}}"
+        config = short_config(
+            policy, tmp_path / "run", "engine.name=vllm", "train.steps=2", options
+        )
+        session = await stack.enter_async_context(open_session(config, load_policy(config.model)))
+        assert config.run_dir is not None
+        folder = RunFolder(config.run_dir, config, resume=False)
+        stack.callback(folder.close)
+        trainer = await make_trainer(config, session, folder)
+        update = Trainer.update
+
+        def watched(learning: Trainer, groups: Any) -> Any:
+            asleep.append(server.asleep)
+            return update(learning, groups)
+
+        monkeypatch.setattr(Trainer, "update", watched)
+        await trainer.train(lambda *_: None, lambda: False)
+        assert not server.asleep
+    assert asleep == [True, True]

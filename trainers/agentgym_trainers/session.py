@@ -38,6 +38,17 @@ class Session:
     _pools: dict[str, EnvPool]
     elsewhere: Elsewhere | None = None
 
+    async def rest(self) -> None:
+        """Let an engine that sleeps give its memory back until :meth:`publish`.
+
+        Nothing is done where episodes are played while the learner works.
+
+        Raises:
+            EnvError: The engine does not come to rest.
+        """
+        if self.config.engine.options.get("sleep") and not self.config.train.staleness:
+            await self.engine.pause(timeout_s=self._longest_pause_s)
+
     async def publish(self, version: int) -> None:
         """Let all that play go on with the policy's present weights.
 
@@ -45,9 +56,7 @@ class Session:
             EnvError: The engine does not take them.
         """
         settings, engine = self.config, self.engine
-        # Calls that run have generate_s themselves; they end before the pause does.
-        longest = settings.rollout.generate_s + settings.engine.update_s
-        await engine.pause(timeout_s=longest, drain=settings.train.drain)
+        await engine.pause(timeout_s=self._longest_pause_s, drain=settings.train.drain)
         try:
             await engine.update_weights(
                 self.policy.model, version, timeout_s=settings.engine.update_s
@@ -56,6 +65,11 @@ class Session:
             await engine.resume()
         if self.elsewhere is not None:
             await self.elsewhere.update_weights(self.policy.model, version)
+
+    @property
+    def _longest_pause_s(self) -> float:
+        # Calls that run have generate_s themselves; they end before the pause does.
+        return self.config.rollout.generate_s + self.config.engine.update_s
 
     def pool(self, split: str) -> EnvPool:
         """The environments of a split."""

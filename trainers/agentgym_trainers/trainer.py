@@ -101,6 +101,7 @@ class Trainer:
     async def learn(self, round_: Round) -> dict[str, float]:
         """One update from one round, and the fate of its episodes; metrics."""
         await self.judges.ask(self.session.engine, self.step)
+        await self.session.rest()
         with self.session.timeline.span("learner", "update"):
             loop = asyncio.get_running_loop()
             batch, updates = await loop.run_in_executor(self._thread, self.update, round_.groups)
