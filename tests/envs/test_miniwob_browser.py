@@ -1,12 +1,15 @@
 """MiniWoB++ in a real browser: oracles, rewards, determinism, and ways to cheat."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from agentgym import Ending, StepResult
+from agentgym.audit import audit
+from agentgym.checks import check
 from agentgym.checks.tool_calls import write_call
-from agentgym_envs.web.miniwob.package import missing_pages
+from agentgym_envs.web.miniwob.package import missing_pages, page_names
 from agentgym_envs.web.miniwob.site import MiniWobSite, miniwob_task
 from agentgym_tools.browser.find import missing_browser
 
@@ -50,6 +53,29 @@ async def test_an_oracle_solves_its_page(env: "WebEnv", page: str) -> None:
             result = await env.advance(env.oracle())
         assert result.ending is Ending.SOLVED
         assert result.rewards["raw_reward"] == result.rewards["success"] == 1.0
+
+
+@pytest.mark.slow
+async def test_every_page_is_short_and_the_same_each_time(env: "WebEnv") -> None:
+    """2,000 tokens are some 8,000 characters."""
+    for page in page_names():
+        first = await begin(env, page, 0)
+        assert env.view is not None
+        assert env.view.elements, page
+        assert env.view.title, page
+        assert len(first) < 8_000, page
+        if page != "terminal":  # which puts the cursor in its field 200 ms after it has opened
+            assert await begin(env, page, 0) == first, page
+
+
+@pytest.mark.slow
+def test_the_checks_and_attacks_find_nothing() -> None:
+    site: dict[str, Any] = {"site": "miniwob", "site_options": {"page": ["click-link", "login-user"]}}
+    only = ["same_process", "oracle", "nothing", "info", "rewards"]
+    report = check("agentgym/Web-v0", episodes=4, only=only, **site)
+    assert report.ok, str(report)
+    attacked = audit("agentgym/Web-v0", tasks=2, **site)
+    assert attacked.ok, str(attacked)
 
 
 async def test_the_wrong_button_fails_with_the_pages_own_reward(env: "WebEnv") -> None:

@@ -107,6 +107,9 @@ async def test_the_same_task_is_served_as_the_same_bytes() -> None:
         ("http://miniwob.test/core/%2e%2e/%2e%2e/environment.py", 0),
         ("http://miniwob.test/flight/AA/index.html", 0),
         ("http://elsewhere.test/core/core.js", 0),
+        (f"http://miniwob.test/core/{'a' * 300}", 0),
+        ("http://miniwob.test/core/%00", 0),
+        ("http://miniwob.test/core/", 0),
     ],
 )
 async def test_only_the_tasks_own_page_and_what_pages_share_is_served(

@@ -105,6 +105,9 @@ def test_splits_are_disjoint() -> None:
         ("http://docs.test/_static/jquery.js", 200),
         ("http://docs.test/nothing.html", 404),
         ("http://docs.test/../../../../etc/passwd", 404),
+        (f"http://docs.test/{'a' * 300}", 404),
+        ("http://docs.test/%00", 404),
+        ("http://docs.test/library", 404),
         ("http://docs.python.org/3/", 0),
     ],
 )

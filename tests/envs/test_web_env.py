@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agentgym import Ending
+from agentgym import Ending, UsageError
 from agentgym.checks.tool_calls import write_call
 from agentgym_tools.browser.find import missing_browser
 
@@ -52,3 +52,8 @@ async def test_several_calls_in_one_message_are_carried_out_in_turn(env: "WebEnv
     result = await env.advance("\n".join(write_call(env, *call) for call in calls))
     assert result.ending is Ending.SOLVED
     assert [message.text for message in result.messages][-1] == "Not done: the episode is over."
+
+
+def test_a_budget_that_does_not_exist_is_refused_at_once() -> None:
+    with pytest.raises(UsageError, match="observe has element; allowed: elements, chars"):
+        WebEnv(site=DemoSite(), observe={"element": 5})

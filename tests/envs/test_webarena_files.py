@@ -216,6 +216,9 @@ async def test_a_file_is_played_on_a_local_site(local: str, tmp_path: Path) -> N
     env = WebEnv(site=str(file), split="all")
     for steps, ending in ((("Item",), Ending.SOLVED), ((), Ending.FAILED)):
         await env.begin(seed=0)
+        for _ in range(7):  # as many tabs as there may be: the judge opens one of its own
+            await env.advance(write_call(env, "new_tab", {}))
+        await env.advance(write_call(env, "switch_tab", {"tab": 0}))
         for link in steps:
             assert env.view is not None
             found = env.view.find("link", link)

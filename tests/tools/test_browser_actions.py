@@ -129,6 +129,56 @@ async def test_covered_and_removed_elements_are_told(pool: BrowserPool) -> None:
         assert (await refused(one, "click", id=under))[0] == "invisible"
 
 
+OVERLAID = """<style>#cover{position:fixed;inset:0;background:white}</style>
+<input id=field aria-label=Field><select id=list aria-label=List><option>a<option>b</select>
+<h1>Plain</h1><button onclick="cover.hidden=false">Cover</button>
+<div id=cover hidden><button onclick="cover.hidden=true">Accept</button></div>"""
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("fill", {"text": "x"}), ("select", {"options": "b"}), ("press", {"key": "x"})],
+)
+async def test_hidden_and_removed_elements_take_nothing(
+    pool: BrowserPool, name: str, more: dict[str, str]
+) -> None:
+    async with player(pool, OVERLAID) as one:
+        view = await one.open()
+        role = ("combobox", "List") if name == "select" else ("textbox", "Field")
+        target = id_of(view, *role)
+        if name != "press":
+            await one.see("click", id=id_of(view, "button", "Cover"))
+            assert (await refused(one, name, id=target, **more))[0] == "covered"
+            await one.script("cover.hidden = true; 0")
+        await one.script("field.style.display = list.style.display = 'none'; 0")
+        assert (await refused(one, name, id=target, **more))[0] == "invisible"
+        assert await one.script("field.value + list.value") == "a"
+        await one.script("field.remove(); list.remove(); 0")
+        assert (await refused(one, name, id=target, **more))[0] == "stale_element"
+
+
+async def test_a_key_goes_to_no_other_element_than_was_named(pool: BrowserPool) -> None:
+    async with player(pool, OVERLAID) as one:
+        view = await one.open()
+        await one.see("click", id=id_of(view, "textbox", "Field"))
+        heading = id_of(view, "heading", "Plain")
+        assert (await refused(one, "press", id=heading, key="x"))[0] == "no_focus"
+        assert await one.script("field.value") == ""
+
+
+async def test_each_window_has_a_clipboard_of_its_own(pool: BrowserPool) -> None:
+    page = "<input id=a aria-label=A value={}><textarea id=b aria-label=B></textarea>"
+    async with player(pool, page.format("one")) as one, player(pool, page.format("two")) as two:
+        for each in (one, two):
+            view = await each.open()
+            await each.see("press", id=id_of(view, "textbox", "A"), key="Control+a")
+            await each.see("press", key="Control+x")
+        for each, expected in ((one, "one"), (two, "two")):
+            view = await each.look()
+            await each.see("press", id=id_of(view, "textbox", "B"), key="Control+v")
+            assert await each.script("[a.value, b.value]") == ["", expected]
+
+
 async def test_ids_of_a_page_that_was_left_are_stale(pool: BrowserPool) -> None:
     async with player(pool, "<a href=/b>b</a>", b="<a href=/>home</a>") as one:
         view = await one.open()

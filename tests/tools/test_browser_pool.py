@@ -185,6 +185,34 @@ async def test_an_acquisition_cancelled_at_any_moment_leaves_nothing() -> None:
         await until_gone(descendants(os.getpid()) - others)
 
 
+async def test_a_close_that_is_cancelled_leaves_nothing() -> None:
+    others = descendants(os.getpid())
+    pool = BrowserPool()
+    await pool.acquire(NOTHING.answer, size=SIZE)
+    pool.prepare(SIZE)
+    closing = asyncio.ensure_future(pool.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    async with asyncio.timeout(20):
+        await until_gone(descendants(os.getpid()) - others)
+
+
+async def test_a_browser_that_dies_while_it_starts_is_started_again_or_told() -> None:
+    others = descendants(os.getpid())
+    for _ in range(4):
+        pool = BrowserPool()
+        opening = asyncio.ensure_future(pool.acquire(NOTHING.answer, size=SIZE))
+        while not any(one.name.startswith("chrom") for one in descendants(os.getpid()) - others):
+            await asyncio.sleep(0.01)
+        os.kill(browser(others).pid, signal.SIGKILL)
+        async with asyncio.timeout(30):
+            outcome = (await asyncio.gather(opening, return_exceptions=True))[0]
+            assert not isinstance(outcome, BaseException) or isinstance(outcome, EnvError)
+            await pool.aclose()
+            await until_gone(descendants(os.getpid()) - others)
+
+
 async def test_a_window_works_after_a_cancelled_goto(pool: BrowserPool) -> None:
     started = asyncio.Event()
 

@@ -101,6 +101,8 @@ def test_talk_of_calls_is_none(written: str) -> None:
         ("click('1' + '2')", "invalid_syntax"),
         ("click(open('/etc/passwd'))", "invalid_syntax"),
         ("click(12j)", "invalid_syntax"),
+        ("drag_and_drop('1', '2', 1e999)", "invalid_syntax"),
+        ("drag('1', '2', -1e999, 0)", "invalid_syntax"),
         ("back(1, 2)", "invalid_arguments"),
         ("click(" + "[" * 5000 + "]" * 5000 + ")", "invalid_syntax"),
     ],

@@ -24,6 +24,7 @@ from agentgym import (
     TextPart,
     Tool,
     ToolCall,
+    UsageError,
     tool,
 )
 from agentgym.checks.tool_calls import write_call
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from agentgym_envs.web.site import Site, Verdict, Visit
     from agentgym_tools.browser.pool import BrowserPool
     from agentgym_tools.browser.view import View
-    from agentgym_tools.browser.window import Window
+    from agentgym_tools.browser.window import Budget, Window
 
 SYSTEM_PROMPT = (
     "You use a web browser. You are shown the page as a list of its elements; tools name an "
@@ -89,7 +90,7 @@ class WebEnv(TextEnv):
         if problem is not None:
             raise PluginMissing(problem)
         super().__init__(**options)
-        self._observe = dict(observe or {})
+        self._budget = _budget(observe or {})
         self._html = html
         self._screenshot = screenshot
         self._viewport = viewport
@@ -218,7 +219,7 @@ class WebEnv(TextEnv):
         result = await self.call_tools(Action("", (call,)))
         messages.extend(result.messages)
         window, visit = self._open_window(), self._now()[0]
-        with window.errors():
+        with window.errors(), window.own_pages():
             verdict = await visit.judge(window.tab.page, self._answer)
         failure = window.gateway.failure
         if failure is not None:
@@ -248,13 +249,12 @@ class WebEnv(TextEnv):
 
     async def _acquire(self, visit: Visit) -> Window:
         from agentgym_tools.browser.pool import shared_pool
-        from agentgym_tools.browser.window import Budget
 
         if self._pool is None:
             shared = shared_pool(windows=self._windows)
             self._pool = await self._open.enter_async_context(shared)
         window = await self._pool.acquire(visit.answer, size=self._viewport)
-        window.budget = Budget(**self._observe)
+        window.budget = self._budget
         return window
 
     def _now(self) -> tuple[Visit, View]:
@@ -276,3 +276,13 @@ class WebEnv(TextEnv):
             for one in (visit, window):  # the last is left first
                 if one is not None:
                     leaving.push_async_callback(one.aclose)
+
+
+def _budget(changes: Mapping[str, Any]) -> Budget:
+    from agentgym_tools.browser.window import Budget
+
+    try:
+        return Budget(**changes)
+    except TypeError as error:
+        known = ", ".join(Budget.__dataclass_fields__)
+        raise UsageError(f"observe has {', '.join(changes)}; allowed: {known}") from error

@@ -31,6 +31,7 @@ ElementId = Annotated[str, BeforeValidator(lambda given: _plain_id(given))]
 OneOrMany = Annotated[
     list[str], BeforeValidator(lambda one: [one] if isinstance(one, str) else one)
 ]
+Pixels = Annotated[float, Field(ge=-10_000, le=10_000)]
 Here = Annotated[Window, Hidden]
 
 
@@ -87,7 +88,7 @@ async def fill(
         id: The field's number.
         text: What it shall hold. A date is written as 2024-12-31, a time as 23:59.
     """
-    await _aim(window, id, enabled=True, hit=False)
+    await _aim(window, id, enabled=True)
     began = await _ask(window, id, "startFill", id, text)
     if began["typed"]:
         async with _limited(window):
@@ -106,6 +107,7 @@ async def select(id: ElementId, options: OneOrMany, window: Here) -> str:
         id: The list's number.
         options: What to choose, as the list shows it; several where the list allows it.
     """
+    await _aim(window, id, enabled=True)
     await _ask(window, id, "select", id, options)
     return await _done(window)
 
@@ -120,6 +122,10 @@ async def press(key: Annotated[str, Field(max_length=40)], window: Here, id: Ele
     """
     if id:
         await _ask(window, id, "focus", id)
+    clipboard = _clipboard_action(key)
+    if clipboard:
+        await _use_clipboard(window, clipboard)
+        return await _done(window)
     try:
         async with _limited(window):
             await window.tab.page.keyboard.press(key)
@@ -143,7 +149,7 @@ async def hover(id: ElementId, window: Here) -> str:
 
 @action
 async def drag(
-    id: ElementId, window: Here, to: ElementId = "", right: float = 0.0, down: float = 0.0
+    id: ElementId, window: Here, to: ElementId = "", right: Pixels = 0.0, down: Pixels = 0.0
 ) -> str:
     """Drag an element with the mouse.
 
@@ -284,9 +290,23 @@ def _plain_id(given: object) -> object:
     return str(given).strip().strip("[]") if isinstance(given, str | int) else given
 
 
-def _as_list(given: object) -> object:
-    """One text is meant as a list of it."""
-    return [given] if isinstance(given, str) else given
+def _clipboard_action(key: str) -> str:
+    """``c``, ``x`` or ``v`` where keys copy, cut or paste."""
+    *modifiers, last = key.split("+")
+    if not {"Control", "Meta", "ControlOrMeta"}.isdisjoint(modifiers):
+        return {"c": "c", "x": "x", "v": "v", "insert": "c"}.get(last.lower(), "")
+    return {"Insert": "v", "Delete": "x"}.get(last, "") if modifiers == ["Shift"] else ""
+
+
+async def _use_clipboard(window: Window, what: str) -> None:
+    """Copy, cut or paste by ourselves: Chromium has one clipboard for all its windows."""
+    if what in ("c", "x"):
+        window.clipboard = (await _ask(window, "", "selected"))["text"] or window.clipboard
+    async with _limited(window):
+        if what == "x":
+            await window.tab.page.keyboard.press("Delete")
+        elif what == "v" and window.clipboard:
+            await window.tab.send("Input.insertText", text=window.clipboard)
 
 
 async def _done(window: Window) -> str:
@@ -336,6 +356,7 @@ _WORDS = {
     "one_only": "only one option of element [{id}] can be chosen",
     "no_option": "element [{id}] has no option {wanted}; it has: {options}",
     "option_disabled": "the option {wanted} of element [{id}] is disabled",
+    "no_focus": "element [{id}] does not take keys; leave the element out, or click it",
     "no_scroll": "there is nothing more to see in that direction",
 }
 

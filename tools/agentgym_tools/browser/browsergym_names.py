@@ -69,6 +69,8 @@ def in_our_words(
     if not named.keys() <= renamed.keys() or (name in tools and not given and not named):
         return None
     theirs = {**dict(zip(renamed, given, strict=False)), **named}
+    if theirs.get("modifiers"):  # we have none: another click than was meant
+        return None
     if name == "scroll" and not all(_is_number(value) for value in theirs.values()):
         return None
     arguments = {renamed[one]: value for one, value in theirs.items() if renamed[one]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import keyword
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -156,6 +157,8 @@ def _read_arguments(raw: str) -> tuple[list[Any], dict[str, Any]]:
 def _literal(node: ast.expr) -> Any:
     """The JSON value that an expression spells."""
     match node:
+        case ast.Constant(value=float(number)) if not math.isfinite(number):
+            raise BadCall("invalid_syntax")
         case ast.Constant(value=str() | int() | float() | bool() | None):
             return node.value
         case ast.Name(id=name) if name in _NAMES:

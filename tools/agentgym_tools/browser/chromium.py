@@ -56,10 +56,11 @@ class Chromium:
     some of the calls that were under way without an answer, and its own end is one.
     """
 
-    def __init__(self, playwright: Playwright, browser: Browser, cdp: CDPSession) -> None:
+    _cdp: CDPSession
+
+    def __init__(self, playwright: Playwright, browser: Browser) -> None:
         self._playwright = playwright
         self._browser = browser
-        self._cdp = cdp
         self._ending: asyncio.Task[None] | None = None
         browser.on("disconnected", lambda _: self._end())
 
@@ -68,7 +69,7 @@ class Chromium:
         """Start a browser. Cancelled meanwhile, one that was half started is ended first.
 
         Raises:
-            EnvError: ``browser_died``: it does not start.
+            EnvError: ``browser_died``: it does not start, or dies or hangs meanwhile.
         """
         starting = asyncio.ensure_future(cls._launched(program))
         try:
@@ -80,25 +81,28 @@ class Chromium:
 
     @classmethod
     async def _launched(cls, program: Path) -> Chromium:
-        playwright = await async_playwright().start()
+        driver: Playwright | None = None
         try:
-            browser = await playwright.chromium.launch(
-                executable_path=program,
-                args=list(_FLAGS),
-                proxy={"server": _NOWHERE},
-                chromium_sandbox=False,
-                timeout=1000 * _LAUNCH_S,
-                handle_sigint=False,
-                handle_sigterm=False,
-                handle_sighup=False,
-            )
-            return cls(playwright, browser, await browser.new_browser_cdp_session())
-        except Error as error:
-            await playwright.stop()
-            why = error.message.partition("\n")[0]
+            async with asyncio.timeout(_LAUNCH_S):
+                driver = await async_playwright().start()
+                browser = await driver.chromium.launch(
+                    executable_path=program,
+                    args=list(_FLAGS),
+                    proxy={"server": _NOWHERE},
+                    chromium_sandbox=False,
+                    handle_sigint=False,
+                    handle_sigterm=False,
+                    handle_sighup=False,
+                )
+                chromium = cls(driver, browser)
+                chromium._cdp = await browser.new_browser_cdp_session()
+                return chromium
+        except (Error, TimeoutError) as error:
+            await _stop(driver)
+            why = str(error).partition("\n")[0] or f"nothing within {_LAUNCH_S:g} s"
             raise EnvError("browser_died", f"{program} does not start: {why}") from error
         except BaseException:
-            await playwright.stop()
+            await _stop(driver)
             raise
 
     @property
@@ -135,8 +139,13 @@ class Chromium:
         with suppress(Exception):  # a driver that was killed fails in many ways
             if self.alive:
                 await asyncio.wait_for(self._browser.close(), _END_S)
+        await _stop(self._playwright)
+
+
+async def _stop(driver: Playwright | None) -> None:
+    if driver is not None:
         with suppress(Exception):
-            await asyncio.wait_for(self._playwright.stop(), _END_S)
+            await asyncio.wait_for(driver.stop(), _END_S)
 
 
 def _private_mb(pid: int) -> float:

@@ -553,6 +553,7 @@
 
   const startFill = (id, text) => {
     const element = find(id);
+    if (!element) return { error: byId.has(id) ? 'gone' : 'unknown' };
     const tag = tagOf(element);
     if (element.isContentEditable) {
       element.focus();
@@ -626,8 +627,21 @@
   const focus = (id) => {
     const element = find(id);
     if (!element) return { error: byId.has(id) ? 'gone' : 'unknown' };
+    if (!element.checkVisibility({ visibilityProperty: true })) return { error: 'invisible' };
     element.focus();
-    return {};
+    const active = element.getRootNode().activeElement;
+    return active && holds(element, active) ? {} : { error: 'no_focus' };
+  };
+
+  const selected = () => {
+    let page = document;
+    for (let inner = page; inner; inner = documentIn(page.activeElement)) page = inner;
+    const active = page.activeElement;
+    if (active?.type === 'password') return { text: '' };
+    const text = String(page.defaultView.getSelection());
+    if (text) return { text };
+    return { text: active?.selectionEnd > active?.selectionStart
+      ? active.value.slice(active.selectionStart, active.selectionEnd) : '' };
   };
 
   const KEPT = ['id', 'name', 'type', 'href', 'value', 'alt', 'title', 'placeholder', 'for', 'role',
@@ -644,5 +658,5 @@
 
   const html = (most) => cut(document.body ? bare(document.body) : '', most);
 
-  globalThis.agentgym = { ping: () => true, look, settle, aim, startFill, select, scroll, focus, html };
+  globalThis.agentgym = { ping: () => true, look, settle, aim, startFill, select, scroll, focus, selected, html };
 })();

@@ -100,11 +100,13 @@ class BrowserPool:
         spare, self._spare = self._spare, None
         if spare is not None:
             self._later(self._discard(spare))
-        for window in list(self._leased):
-            await window.aclose()
-        while self._background:
-            await asyncio.gather(*self._background)
-        await self._end_browser(self._chromium)
+        try:
+            for window in list(self._leased):
+                await window.aclose()
+            while self._background:
+                await asyncio.gather(*self._background, return_exceptions=True)
+        finally:  # cancelled, too
+            await self._end_browser(self._chromium)
 
     @property
     def leased(self) -> int:

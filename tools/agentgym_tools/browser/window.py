@@ -25,6 +25,7 @@ _LONGEST_NOTE = 200
 _ALIVE_S = 10.0
 _POPUP_S = 10.0
 _LOOK_S = 30.0
+_TITLE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Window:
         self.size = size
         self.tabs: list[Tab] = []
         self.notes: list[str] = []
+        self.clipboard = ""
         self.skip = 0
         """Elements of the page to leave out, since the model has asked for later ones."""
         self.shown = 0
@@ -184,10 +186,17 @@ class Window:
             while True:
                 tab, budget = self.tab, self.budget
                 room = {"elements": budget.elements, "chars": budget.chars, "skip": self.skip}
-                seen = await self._answer_of(tab, room)
+                try:
+                    seen, titles = await self._answer_of(tab, room), await self._titles()
+                except Error:
+                    if not await self.still_there():
+                        raise
+                    self._closed(tab.page)
+                    await self.settle()
+                    continue
                 if tab in self.tabs and tab is self.tab:
                     self.shown, self.cut = len(seen["elements"]), seen["cut"]
-                    return replace(_view(seen, error), tabs=await self._titles(), tab=self.current)
+                    return replace(_view(seen, error), tabs=titles, tab=self.current)
 
     async def screenshot(self, view: View) -> bytes:
         """The view as a PNG image with its element numbers.
@@ -260,17 +269,23 @@ class Window:
         if len(self.notes) < _MOST_NOTES:
             self.notes.append(text[:_LONGEST_NOTE])
 
-    async def _new_page(self) -> Page:
+    @contextmanager
+    def own_pages(self) -> Iterator[None]:
+        """What opens meanwhile is ours: neither a tab of the model's nor counted as one."""
         self._own += 1
         try:
-            return await self.context.new_page()
+            yield
         finally:
             self._own -= 1
+
+    async def _new_page(self) -> Page:
+        with self.own_pages():
+            return await self.context.new_page()
 
     async def _titles(self) -> tuple[str, ...]:
         if len(self.tabs) < 2:
             return ()
-        return tuple(await asyncio.gather(*(tab.page.title() for tab in self.tabs)))
+        return tuple(await asyncio.gather(*map(_title, self.tabs)))
 
     async def _adopt(self, page: Page) -> Tab:
         page.on("dialog", self._answer_dialog)
@@ -323,6 +338,14 @@ class Window:
             elif self._dialogs == _MOST_DIALOGS and dialog.page is not None:
                 self.note("The page showed dialogs without end and was closed.")
                 await dialog.page.close()
+
+
+async def _title(tab: Tab) -> str:
+    """A page's title; none of one that does not respond, or has just gone."""
+    try:
+        return await asyncio.wait_for(tab.page.title(), _TITLE_S)
+    except (Error, TimeoutError):
+        return ""
 
 
 def _death(error: Exception) -> str:

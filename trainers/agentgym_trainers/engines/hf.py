@@ -150,7 +150,7 @@ class HFEngine:
             raise EnvError("engine_timeout", f"no generation within {timeout_s:g} s") from error
 
     async def release(self, request_id: str) -> None:
-        """Let go of the conversation's slot; it is freed after the next pass."""
+        """Let go of the conversation's slot; it is freed with the next pass."""
         self._decoder.slots.release(request_id)
 
     async def abort(self, request_id: str) -> None:

@@ -83,9 +83,12 @@ class DocsVisit:
             return None
         path = unquote(request.url.path).lstrip("/") or "index.html"
         file = self._folder / path
-        if ".." in file.parts or not file.is_file():
+        try:
+            body = None if ".." in file.parts else file.read_bytes()
+        except (OSError, ValueError):  # none there, or no name for a file at all
+            body = None
+        if body is None:
             return web.Response(status=404, text="There is no such page.")
-        body = file.read_bytes()
         if path == _OPTIONS:
             body = body.replace(b"SHOW_SEARCH_SUMMARY: true", b"SHOW_SEARCH_SUMMARY: false")
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"

@@ -16,7 +16,7 @@ from agentgym_envs.web.miniwob.oracles import SCRIPTS
 from agentgym_envs.web.miniwob.oracles.steps import Script
 from agentgym_envs.web.miniwob.package import html_folder, missing_pages, page_names
 from agentgym_envs.web.miniwob.served_page import served_page
-from agentgym_envs.web.moves import Move
+from agentgym_envs.web.moves import Move, give_up
 from agentgym_envs.web.site import Verdict
 from agentgym_tools.browser.view import View
 
@@ -139,7 +139,7 @@ class MiniWobVisit:
         return Verdict(rewards, Ending.SOLVED if reward > 0 else Ending.FAILED)
 
     def oracle(self, view: View) -> Move:
-        """The next step of the page's script.
+        """The next step of the page's script; giving up where it is lost, also from its beginning.
 
         Raises:
             NotImplementedError: The page has none.
@@ -158,16 +158,21 @@ class MiniWobVisit:
         self._script = None
 
     def _next_move(self, view: View) -> Move:
-        if self._script is None:
-            if self._name not in SCRIPTS:
-                raise NotImplementedError(f"there is no oracle for the page {self._name!r}")
-            self._script = SCRIPTS[self._name](self.utterance, view)
-            return next(self._script)
+        if self._name not in SCRIPTS:
+            raise NotImplementedError(f"there is no oracle for the page {self._name!r}")
         try:
-            return self._script.send(view)
+            if self._script is not None:
+                return self._script.send(view)
         except StopIteration:  # the page is not over, so the last move did not reach it
             assert self._move is not None
             return self._move
+        except LookupError:  # somebody else has played meanwhile
+            pass
+        self._script = SCRIPTS[self._name](self.utterance, view)
+        try:
+            return next(self._script)
+        except LookupError:
+            return give_up()
 
     def _page(self) -> web.Response:
         source = (html_folder() / "miniwob" / f"{self._name}.html").read_text(encoding="utf-8")
@@ -185,7 +190,9 @@ class MiniWobVisit:
 
 def _shared_file(path: str) -> Path | None:
     root = html_folder().resolve()
-    file = (root / path.lstrip("/")).resolve()
-    if not any(file.is_relative_to(root / folder) for folder in _FOLDERS):
+    try:
+        file = (root / path.lstrip("/")).resolve()
+        served = any(file.is_relative_to(root / folder) for folder in _FOLDERS)
+        return file if served and file.is_file() else None
+    except (OSError, ValueError):  # no name for a file
         return None
-    return file if file.is_file() else None
