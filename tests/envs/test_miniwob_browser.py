@@ -70,7 +70,10 @@ async def test_every_page_is_short_and_the_same_each_time(env: "WebEnv") -> None
 
 @pytest.mark.slow
 def test_the_checks_and_attacks_find_nothing() -> None:
-    site: dict[str, Any] = {"site": "miniwob", "site_options": {"page": ["click-link", "login-user"]}}
+    site: dict[str, Any] = {
+        "site": "miniwob",
+        "site_options": {"page": ["click-link", "login-user"]},
+    }
     only = ["same_process", "oracle", "nothing", "info", "rewards"]
     report = check("agentgym/Web-v0", episodes=4, only=only, **site)
     assert report.ok, str(report)
