@@ -329,7 +329,7 @@ class LeaksProcesses(Good):
     """Starts a process at every reset and ends none."""
 
     async def areset(self, task: Task, rng: np.random.Generator) -> StepResult:
-        subprocess.Popen(["sleep", "60"])
+        subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return await super().areset(task, rng)
 
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,22 @@ _POOL = ("asyncio_", "ThreadPoolExecutor")
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """Names of what is held now. Without ``/proc``, processes and descriptors are not seen."""
+class Process:
+    """A descendant; ``ended`` if nobody has waited for it yet."""
 
-    processes: tuple[str, ...]
+    name: str
+    pid: int
+    ended: bool
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What is held now, by name. Without ``/proc``, processes and descriptors are not seen."""
+
+    processes: tuple[Process, ...]
     descriptors: tuple[str, ...]
     temporary_files: tuple[str, ...]
     threads: tuple[str, ...]
@@ -61,10 +73,15 @@ class Resources:
         return seen
 
     def growth(self, later: Resources) -> list[str]:
-        """What there is more of later, kind by kind: ``2 processes more (sleep, sh)``."""
+        """What there is more of later, kind by kind: ``2 more of processes (sleep, sh)``.
+
+        One that is gone makes up for a new one, as where a pool replaces what it holds; a process
+        that had ended before and was waited for since makes up for none.
+        """
         found = []
         for kind in self.__dataclass_fields__:
-            before, after = getattr(self, kind), list(getattr(later, kind))
+            before = [str(one) for one in self._held(kind, later)]
+            after = [str(one) for one in getattr(later, kind)]
             more = len(after) - len(before)
             for name in before:
                 if name in after:
@@ -73,6 +90,13 @@ class Resources:
                 named = ", ".join(sorted({*after})[:3])
                 found.append(f"{more} more of {kind.replace('_', ' ')} ({named})")
         return found
+
+    def _held(self, kind: str, later: Resources) -> Iterable[object]:
+        if kind != "processes":
+            held: tuple[str, ...] = getattr(self, kind)
+            return held
+        left = {one.pid for one in later.processes}
+        return [one for one in self.processes if not one.ended or one.pid in left]
 
 
 def growth_since(before: Resources) -> list[str]:
@@ -113,18 +137,20 @@ def private_temporary_folder() -> Iterator[None]:
                 os.environ["TMPDIR"] = variable
 
 
-def _descendants(root: int) -> Iterator[str]:
-    """Names of all descendants, those that ended and were not waited for included."""
-    below: dict[int, list[tuple[int, str]]] = {}
+def _descendants(root: int) -> Iterator[Process]:
+    """All descendants, those that ended and were not waited for included."""
+    below: dict[int, list[Process]] = {}
     for entry in filter(str.isdigit, _listed(Path("/proc"))):
         name, _, rest = _read(Path("/proc") / entry / "stat").rpartition(")")
         if rest:
-            below.setdefault(int(rest.split()[1]), []).append((int(entry), name.split("(")[1]))
+            state, parent = rest.split()[:2]
+            process = Process(name.split("(")[1], int(entry), state == "Z")
+            below.setdefault(int(parent), []).append(process)
     parents = [root]
     while parents:
-        for pid, name in below.get(parents.pop(), ()):
-            parents.append(pid)
-            yield name
+        for process in below.get(parents.pop(), ()):
+            parents.append(process.pid)
+            yield process
 
 
 def _descriptors() -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from agentgym import TextEnv, UnknownName, UsageError
 from agentgym.checks import CHECKS, Report, Status, check
+from agentgym.checks.resources import Resources
 from agentgym.loop import run_sync
 
 FAILS: dict[type[TextEnv], str] = {
@@ -95,10 +96,44 @@ def test_a_bad_environment_fails_no_other_check(kind: type[TextEnv]) -> None:
     assert {*failed(report)} == {FAILS[kind], *ALSO.get(kind, set())}, str(report)
 
 
+CHECK_LEAKS = """
+import sys
+import bad_envs
+from agentgym.checks import check
+
+kind = getattr(bad_envs, sys.argv[1])
+print(check(bad_envs.register(kind), episodes=3, only=["leaks"]))
+"""
+
+
 @pytest.mark.parametrize("kind", LEAKS, ids=lambda kind: kind.__name__)
 def test_whatever_leaks_is_named(kind: type[TextEnv]) -> None:
-    report = check(bad_envs.register(kind), episodes=3, only=["leaks"])
-    assert LEAKS[kind] in failed(report)["leaks"]
+    """In a process of its own: the end of what earlier tests have left would hide a leak."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK_LEAKS, kind.__name__],
+        env={**os.environ, "PYTHONPATH": str(Path(bad_envs.__file__).parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert LEAKS[kind] in done.stdout, done.stdout + done.stderr
+
+
+def test_a_child_that_had_ended_before_makes_up_for_no_new_one() -> None:
+    children = [subprocess.Popen(["true"]) for _ in range(5)]
+    for child in children:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    before = Resources.now()
+    for child in children:
+        child.wait()
+    leaked = subprocess.Popen(["sleep", "60"])
+    assert before.growth(Resources.now()) == ["1 more of processes (sleep)"]
+    replaced = Resources.now()
+    leaked.kill()
+    leaked.wait()
+    another = subprocess.Popen(["sleep", "60"])
+    assert replaced.growth(Resources.now()) == []
+    another.kill()
+    another.wait()
 
 
 @pytest.mark.slow
