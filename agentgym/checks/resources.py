@@ -26,22 +26,14 @@ _POOL = ("asyncio_", "ThreadPoolExecutor")
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
-    """A descendant; ``ended`` if nobody has waited for it yet."""
-
-    name: str
-    pid: int
-    ended: bool
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True, slots=True)
 class Resources:
-    """What is held now, by name. Without ``/proc``, processes and descriptors are not seen."""
+    """What is held now, by name. Without ``/proc``, processes and descriptors are not seen.
 
-    processes: tuple[Process, ...]
+    ``processes`` holds those too that have ended and that nobody has waited for.
+    """
+
+    running_processes: tuple[str, ...]
+    processes: tuple[str, ...]
     descriptors: tuple[str, ...]
     temporary_files: tuple[str, ...]
     threads: tuple[str, ...]
@@ -50,8 +42,10 @@ class Resources:
     @classmethod
     def now(cls) -> Resources:
         """What this process and its event loop hold."""
+        descendants = list(_descendants(os.getpid()))
         return cls(
-            tuple(_descendants(os.getpid())),
+            tuple(name for name, ended in descendants if not ended),
+            tuple(name for name, _ in descendants),
             tuple(_descriptors()),
             tuple(sorted(os.listdir(tempfile.gettempdir()))),
             tuple(t.name for t in threading.enumerate() if not t.name.startswith(_POOL)),
@@ -73,30 +67,24 @@ class Resources:
         return seen
 
     def growth(self, later: Resources) -> list[str]:
-        """What there is more of later, kind by kind: ``2 more of processes (sleep, sh)``.
+        """What there is more of later, kind by kind: ``2 more of running processes (sleep, sh)``.
 
         One that is gone makes up for a new one, as where a pool replaces what it holds; a process
-        that had ended before and was waited for since makes up for none.
+        that had ended before makes up for none that runs.
         """
-        found = []
+        found = {}
         for kind in self.__dataclass_fields__:
-            before = [str(one) for one in self._held(kind, later)]
-            after = [str(one) for one in getattr(later, kind)]
+            before, after = getattr(self, kind), list(getattr(later, kind))
             more = len(after) - len(before)
             for name in before:
                 if name in after:
                     after.remove(name)
             if more > 0:
                 named = ", ".join(sorted({*after})[:3])
-                found.append(f"{more} more of {kind.replace('_', ' ')} ({named})")
-        return found
-
-    def _held(self, kind: str, later: Resources) -> Iterable[object]:
-        if kind != "processes":
-            held: tuple[str, ...] = getattr(self, kind)
-            return held
-        left = {one.pid for one in later.processes}
-        return [one for one in self.processes if not one.ended or one.pid in left]
+                found[kind] = f"{more} more of {kind.replace('_', ' ')} ({named})"
+        if "running_processes" in found:
+            found.pop("processes", None)  # says the same again
+        return list(found.values())
 
 
 def growth_since(before: Resources) -> list[str]:
@@ -137,20 +125,19 @@ def private_temporary_folder() -> Iterator[None]:
                 os.environ["TMPDIR"] = variable
 
 
-def _descendants(root: int) -> Iterator[Process]:
-    """All descendants, those that ended and were not waited for included."""
-    below: dict[int, list[Process]] = {}
+def _descendants(root: int) -> Iterator[tuple[str, bool]]:
+    """The name of each descendant, and whether it has ended and nobody has waited for it."""
+    below: dict[int, list[tuple[int, str, bool]]] = {}
     for entry in filter(str.isdigit, _listed(Path("/proc"))):
         name, _, rest = _read(Path("/proc") / entry / "stat").rpartition(")")
         if rest:
             state, parent = rest.split()[:2]
-            process = Process(name.split("(")[1], int(entry), state == "Z")
-            below.setdefault(int(parent), []).append(process)
+            below.setdefault(int(parent), []).append((int(entry), name.split("(")[1], state == "Z"))
     parents = [root]
     while parents:
-        for process in below.get(parents.pop(), ()):
-            parents.append(process.pid)
-            yield process
+        for number, name, ended in below.get(parents.pop(), ()):
+            parents.append(number)
+            yield name, ended
 
 
 def _descriptors() -> Iterator[str]:

@@ -119,21 +119,48 @@ def test_whatever_leaks_is_named(kind: type[TextEnv]) -> None:
 
 
 def test_a_child_that_had_ended_before_makes_up_for_no_new_one() -> None:
-    children = [subprocess.Popen(["true"]) for _ in range(5)]
+    children = [subprocess.Popen(["sleep", "60"]) for _ in range(5)]
     for child in children:
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        end_unwaited(child)
     before = Resources.now()
     for child in children:
         child.wait()
     leaked = subprocess.Popen(["sleep", "60"])
-    assert before.growth(Resources.now()) == ["1 more of processes (sleep)"]
-    replaced = Resources.now()
+    assert before.growth(Resources.now()) == ["1 more of running processes (sleep)"]
     leaked.kill()
     leaked.wait()
-    another = subprocess.Popen(["sleep", "60"])
-    assert replaced.growth(Resources.now()) == []
-    another.kill()
-    another.wait()
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["running", "ended"])
+def test_a_process_makes_up_for_another_of_its_state(ended: bool) -> None:
+    """As in a pool that holds one child, and waits for the last one when it starts the next."""
+
+    def started() -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(["sleep", "60"])
+        if ended:
+            end_unwaited(child)
+        return child
+
+    def replaced(child: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+        child.kill()
+        child.wait()
+        return started()
+
+    child = started()
+    before = Resources.now()
+    child = replaced(child)
+    assert before.growth(Resources.now()) == []
+    another = started()
+    kind = "processes" if ended else "running processes"
+    assert before.growth(Resources.now()) == [f"1 more of {kind} (sleep)"]
+    for one in (child, another):
+        one.kill()
+        one.wait()
+
+
+def end_unwaited(child: subprocess.Popen[bytes]) -> None:
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.mark.slow
