@@ -9,11 +9,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from aiohttp import web
 from safetensors.torch import load_file
 
 from agentgym import Sampling
 from agentgym_trainers.engines.hf import HFEngine
+from agentgym_trainers.engines.vllm.inside.agentgym_vllm.broadcast import (
+    Broadcasts,
+    address_towards,
+    find,
+)
 from agentgym_trainers.policy import load_policy
 
 _PREFIX = "generate-tokens-"
@@ -23,7 +29,8 @@ class TokenServer:
     """Token ids in and out, on a port that stays the same when it is killed and started again.
 
     ``paused`` and ``running`` tell what the engine behind it does, ``asleep`` whether it has been
-    told to sleep.
+    told to sleep, ``joins`` and ``broadcasts`` how often it joined a learner's group, and got
+    weights there.
     """
 
     def __init__(self, model: str) -> None:
@@ -32,6 +39,8 @@ class TokenServer:
         self._port = 0
         self.asked = 0
         self.asleep = False
+        self.joins = self.broadcasts = 0
+        self._broadcasts: Broadcasts | None = None
 
     @property
     def url(self) -> str:
@@ -48,6 +57,7 @@ class TokenServer:
         policy = load_policy(self.model, device="cpu")
         self._engine = HFEngine(policy.model, decode=policy.tokenizer.decode)
         self._label = "default"
+        self._group, self._broadcasts = "", None
         self._running: set[str] = set()
         self._awake = asyncio.Event()
         self._awake.set()
@@ -59,7 +69,7 @@ class TokenServer:
             "/resume": self._resume,
             "/sleep": self._sleep,
             "/wake_up": self._wake,
-            "/collective_rpc": self._load,
+            "/collective_rpc": self._ask_workers,
             "/update_weight_version": self._name,
             "/reset_prefix_cache": self._reset,
         }.items():
@@ -140,13 +150,30 @@ class TokenServer:
         self.asleep = False
         return web.Response()
 
-    async def _load(self, request: web.Request) -> web.Response:
+    async def _ask_workers(self, request: web.Request) -> web.Response:
         assert not self.asleep
         body = await request.json()
-        assert body["method"] == "agentgym_load"
-        weights = load_file(Path(body["args"][0]) / "model.safetensors")
+        return web.json_response({"results": [await self._work(body["method"], body["args"])]})
+
+    async def _work(self, method: str, args: list[Any]) -> str | None:
+        """What vLLM's worker does."""
+        if method == "agentgym_group":
+            return self._group
+        if method == "agentgym_join":
+            self._group, *where = args
+            self._broadcasts = await asyncio.to_thread(_join, *where)
+            self.joins += 1
+            return None
+        if method == "agentgym_load":
+            weights = load_file(Path(args[0]) / "model.safetensors")
+        else:
+            assert method == "agentgym_receive"
+            assert self._broadcasts is not None, "the learner looks before it sends"
+            received = self._broadcasts.receive(args[0])
+            weights = dict(await asyncio.to_thread(list, received))
+            self.broadcasts += 1
         await self._engine.update_weights(weights, self._engine.version + 1, timeout_s=60)
-        return web.json_response({"results": [None]})
+        return None
 
     async def _name(self, request: web.Request) -> web.Response:
         self._label = (await request.json())["new_version"]
@@ -160,6 +187,19 @@ class TokenServer:
 
     async def _info(self, request: web.Request) -> web.Response:
         return web.json_response({"weight_version": self._label})
+
+
+def _join(address: str, port: int, size: int, backend: str, timeout_s: float) -> Broadcasts:
+    assert size == 2
+    return Broadcasts(
+        find(address, port, timeout_s),
+        1,
+        size,
+        backend=backend,
+        address=address_towards(address),
+        device=torch.device("cpu"),
+        timeout_s=timeout_s,
+    )
 
 
 def _sampling(fields: dict[str, Any]) -> Sampling:

@@ -27,10 +27,11 @@ MISSING = pytest.mark.skipif(
     importlib.util.find_spec("vllm") is None,
     reason="vLLM is not installed here; make test-vllm has it in an environment of its own",
 )
+REAL_MARKS = [pytest.mark.vllm, MISSING]
 KINDS = [
-    "token servers",
-    pytest.param("server", marks=[pytest.mark.vllm, MISSING]),
-    pytest.param("in_process", marks=[pytest.mark.vllm, MISSING]),
+    pytest.param((kind, sync), id=f"{kind} by {sync}", marks=marks)
+    for kind, marks in {"token servers": [], "server": REAL_MARKS, "in_process": REAL_MARKS}.items()
+    for sync in ("disk", "broadcast")
 ]
 REAL = {
     "engine_args": {"enforce_eager": True, "distributed_executor_backend": "uni"},
@@ -103,15 +104,15 @@ class Subject:
         return found
 
 
-async def open_subject(kind: str, stack: AsyncExitStack, folder: Path) -> Subject:
+async def open_subject(kind: str, sync: str, stack: AsyncExitStack, folder: Path) -> Subject:
     """An engine of ``search-tiny``, whose embedding is tied to its output layer."""
     policy = load_policy("search-tiny", device="cpu")
     settings = EngineSettings(concurrency=16, context_tokens=2048, folder=folder)
     servers: list[TokenServer] = []
-    options: dict[str, Any] = {"mode": kind, **REAL}
+    options: dict[str, Any] = {"mode": kind, "sync": sync, **REAL}
     if kind == "token servers":
         servers = [await stack.enter_async_context(token_server("search-tiny"))]
-        options = {"urls": [one.url for one in servers]}
+        options = {"urls": [one.url for one in servers], "sync": sync}
     engine = await VllmEngine.start(policy, settings, **options)
     stack.push_async_callback(engine.aclose)
 
@@ -138,8 +139,9 @@ async def subject(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Subject]:
     folder = tmp_path_factory.mktemp("engine") / "weights"
+    kind, sync = request.param
     async with AsyncExitStack() as stack:
-        yield await open_subject(request.param, stack, folder)
+        yield await open_subject(kind, sync, stack, folder)
     assert not folder.exists()
     assert not [
         one

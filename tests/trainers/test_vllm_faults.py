@@ -34,6 +34,7 @@ from agentgym_trainers.engines.vllm.process import ServerProcess
 from agentgym_trainers.engines.vllm.replica import Answer, ReplicaLost
 from agentgym_trainers.engines.vllm.server import Server
 from agentgym_trainers.engines.vllm.synced_weights import SyncedWeights
+from agentgym_trainers.engines.vllm.transport import ByDisk
 from agentgym_trainers.engines.vllm.wire import read_answer, sampling_fields
 from agentgym_trainers.lora import LoraSettings, add_lora
 from agentgym_trainers.policy import Policy, load_policy
@@ -79,8 +80,11 @@ async def test_calls_of_a_dead_server_go_to_one_that_lives(policy_folder: Path) 
         await one.start()
 
 
-async def test_a_server_that_came_back_with_old_weights_is_set_right(policy_folder: Path) -> None:
-    async with token_server(str(policy_folder)) as server, engine_of(server) as engine:
+@pytest.mark.parametrize("sync", ["disk", "broadcast"])
+async def test_a_server_that_came_back_with_old_weights_is_set_right(
+    sync: str, policy_folder: Path
+) -> None:
+    async with token_server(str(policy_folder)) as server, engine_of(server, sync=sync) as engine:
         policy = load_policy(str(policy_folder))
         with torch.no_grad():
             policy.model.get_output_embeddings().weight.mul_(1.5)
@@ -88,6 +92,8 @@ async def test_a_server_that_came_back_with_old_weights_is_set_right(policy_fold
         await engine.update_weights(policy.model, 1, timeout_s=60)
         await engine.resume()
         fresh = await ask(engine, "a")
+        with torch.no_grad():
+            policy.model.get_output_embeddings().weight.mul_(2.0)  # the learner's next step
         await server.kill()
         await server.start()  # as a supervisor does, unseen: with the weights of its beginning
         found = await ask(engine, "a")
@@ -123,7 +129,7 @@ async def test_closing_fails_what_still_waits(policy_folder: Path) -> None:
 
 async def test_what_vllm_refuses_is_the_callers_mistake() -> None:
     async with token_server("search-tiny") as server:
-        client = Server(server.url, VllmOptions())
+        client = Server(server.url, VllmOptions(), ByDisk())
         with pytest.raises(UsageError, match=r"refuses /nowhere: .*docs/engines.md"):
             await client._post("/nowhere")
         await client.aclose()
@@ -140,9 +146,9 @@ def server_process(tmp_path: Path, code: str) -> ServerProcess:
 
 async def test_a_server_that_does_not_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
     process = server_process(tmp_path, "raise SystemExit('no memory for the cache')")
-    server = Server("", VllmOptions(), process)
+    server = Server("", VllmOptions(), ByDisk(), process)
     synced = SyncedWeights(small_policy(), tmp_path / "weights")
-    weights = synced.write(small_policy().model, 0)
+    weights = synced.take(small_policy().model, 0)
     with pytest.raises(EnvError, match=r"ended while it started(.|\n)*no memory for the cache"):
         await server.start(weights)
     await server.aclose()
@@ -192,6 +198,8 @@ async def test_without_vllm_the_error_says_how_to_install_it() -> None:
         ({"urls": "http://a"}, "urls is a list"),
         ({"mode": "in_process", "servers": 2}, "are for mode: server"),
         ({"devices": ["0", "1"]}, "names 2 servers' devices, and servers is 1"),
+        ({"sync": "nccl"}, "sync is disk or broadcast, got 'nccl'"),
+        ({"sync": "broadcast", "backend": "mpi"}, "backend is gloo or nccl, got 'mpi'"),
         ({"modes": 1}, "engine.options of vllm: .*'modes'"),
     ],
 )
@@ -272,7 +280,7 @@ def lora_policy() -> Policy:
 def test_adapters_are_merged_into_the_weights_that_are_written(tmp_path: Path) -> None:
     policy = lora_policy()
     synced = SyncedWeights(policy, tmp_path / "engine")
-    written = synced.write(policy.model, 3)
+    written = synced.take(policy.model, 3)
     merged = load_policy(str(written.folder)).model
     ids = torch.tensor([[5, 6, 7, 8]])
     with torch.no_grad():
@@ -287,7 +295,7 @@ def test_only_the_weights_in_use_stay_on_the_disk(tmp_path: Path) -> None:
     (tmp_path / "engine").mkdir()
     (tmp_path / "engine" / "left by a run that was killed").touch()
     synced = SyncedWeights(policy, tmp_path / "engine")
-    written = [synced.write(policy.model, version) for version in (0, 1, 1)]
+    written = [synced.take(policy.model, version) for version in (0, 1, 1)]
     assert len({one.label for one in written}) == 3
     synced.keep([written[-1].folder])
     assert {one.name for one in synced.folder.iterdir()} == {"policy", written[-1].folder.name}

@@ -29,6 +29,7 @@ STEPS = 10
 KILLED_AFTER = 4
 REAL = (
     "engine.options.servers=2",
+    "engine.options.sync=broadcast",
     "engine.options.engine_args={enforce_eager: true, distributed_executor_backend: uni}",
     "engine.options.start_s=1500",
     "engine.options.health_s=120",

@@ -63,11 +63,11 @@ class VllmEngine:
             EnvError: It does not start; the end of its log is in the message.
         """
         chosen = VllmOptions(**options)
-        synced = SyncedWeights(policy, settings.folder)
+        synced = SyncedWeights(policy, settings.folder, in_memory=chosen.sync == "broadcast")
         replicas: Sequence[Replica] = ()
         try:
             replicas = open_replicas(policy, settings, chosen, synced.folder)
-            weights = await asyncio.to_thread(synced.write, policy.model, 0)
+            weights = await asyncio.to_thread(synced.take, policy.model, 0)
             fleet = Fleet(replicas, weights)
             await fleet.start()
         except BaseException:
@@ -162,8 +162,8 @@ class VllmEngine:
             ) from error
 
     async def update_weights(self, source: Any, version: int, *, timeout_s: float) -> None:
-        """Write the weights, and have every vLLM load them. One that does not is set right before
-        it is used again.
+        """Copy the weights, and have every vLLM load the copy. One that does not is set right
+        before it is used again.
 
         Raises:
             EnvError: They cannot be written, or not within ``timeout_s``.
@@ -176,12 +176,12 @@ class VllmEngine:
             raise UsageError("the vllm engine has weights of its own; give it the learner's model")
         try:
             async with asyncio.timeout(timeout_s):
-                weights = await asyncio.to_thread(self._synced.write, source, version)
+                weights = await asyncio.to_thread(self._synced.take, source, version)
                 await self._fleet.update(weights)
         except TimeoutError as error:
             if self.version != version:
                 raise EnvError(
-                    "engine_timeout", f"the weights were not written within {timeout_s:g} s"
+                    "engine_timeout", f"the weights were not copied within {timeout_s:g} s"
                 ) from error
             _log.warning("not every vLLM took weights %d within %g s", version, timeout_s)
         self._synced.keep(self._fleet.folders)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentgym.errors import EnvError, UsageError
 from agentgym_trainers.engines.vllm.options import VllmOptions
 from agentgym_trainers.engines.vllm.replica import Answer, ReplicaLost, Request, Weights
+from agentgym_trainers.engines.vllm.transport import Transport
 from agentgym_trainers.engines.vllm.wire import checked
 
 _ENVIRONMENT = {
@@ -28,8 +29,11 @@ class InProcess:
 
     name = "vLLM in this process"
 
-    def __init__(self, arguments: Mapping[str, Any], options: VllmOptions) -> None:
+    def __init__(
+        self, arguments: Mapping[str, Any], options: VllmOptions, transport: Transport
+    ) -> None:
         self._arguments = dict(arguments)
+        self._transport = transport
         self._health_s = options.health_s
         self._start_s = options.start_s
         self._sleep = options.sleep
@@ -50,8 +54,12 @@ class InProcess:
             self._stop()
             self._llm = await asyncio.to_thread(_make, self._arguments, weights)
             # From now on its processes end with this one, even if this one is killed.
-            await self._call(self._llm.collective_rpc("agentgym_end_with_parent"))
-            await self._call(self._llm.update_weight_version(weights.label))
+            await self.ask_workers("agentgym_end_with_parent")
+            if weights.tensors is not None:
+                await self.load(weights)
+                await self.resume()
+            else:
+                await self._call(self._llm.update_weight_version(weights.label))
         except ReplicaLost as error:
             raise EnvError("engine_failed", str(error)) from error
 
@@ -95,11 +103,15 @@ class InProcess:
         await self.pause()
         if self._sleep:
             await self._call(self._llm.wake_up(["weights"]), slow=True)
-        rpc = self._llm.collective_rpc("agentgym_load", args=(str(weights.folder),))
-        await self._call(rpc, slow=True)
+        await self._transport.bring(weights, self)
         await self._call(self._llm.update_weight_version(weights.label))
         if not await self._call(self._llm.reset_prefix_cache()):
             raise ReplicaLost(f"{self.name} did not forget its prefix cache")
+
+    async def ask_workers(self, method: str, *arguments: Any) -> Sequence[Any]:
+        """Call a method of each of its workers; what they answer."""
+        asked = self._llm.collective_rpc(method, args=arguments)
+        return list(await self._call(asked, slow=True))
 
     async def resume(self) -> None:
         """Have it compute again."""

@@ -20,6 +20,7 @@ from agentgym_trainers.engines.vllm.options import (
 from agentgym_trainers.engines.vllm.process import ServerProcess
 from agentgym_trainers.engines.vllm.replica import Replica
 from agentgym_trainers.engines.vllm.server import Server
+from agentgym_trainers.engines.vllm.transport import transport
 from agentgym_trainers.policy import Policy
 
 _SERVER_ARGUMENTS = {
@@ -37,13 +38,14 @@ def open_replicas(
     Raises:
         PluginMissing: vLLM is not installed.
     """
+    device = policy.model.device
     if options.urls:
-        return [Server(url, options) for url in options.urls]
+        return [Server(url, options, transport(options, device, url)) for url in options.urls]
     arguments = engine_args(policy, settings, options)
     if options.python == sys.executable:
         require_vllm()
     if options.mode == "in_process":
-        return [InProcess(arguments, options)]
+        return [InProcess(arguments, options, transport(options, device))]
     line = server_arguments({**arguments, **_SERVER_ARGUMENTS})
     # A server that is started again finds what the first one compiled.
     inherited = {"TORCHINDUCTOR_CACHE_DIR": str(folder / "compiled"), **os.environ}
@@ -51,6 +53,7 @@ def open_replicas(
         Server(
             "",
             options,
+            transport(options, device),
             ServerProcess(
                 options.python,
                 line,

@@ -13,7 +13,7 @@ from agentgym_trainers.engines.settings import EngineSettings
 from agentgym_trainers.policy import Policy
 
 INSIDE = Path(__file__).parent / "inside"
-_EXTENSION = "agentgym_vllm_worker.WeightsFromDisk"
+_EXTENSION = "agentgym_vllm.worker.TakesWeights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class VllmOptions:
         mode: ``server``: processes of their own that this engine starts and restarts on 127.0.0.1;
             ``in_process``: one vLLM whose scheduler lives in this process.
         urls: Servers that run elsewhere, instead of starting any (docs/engines.md says how to start
-            them). They must see the run's folder under the same path.
+            them). With ``sync="disk"`` they must see the run's folder under the same path.
         servers: How many to start.
         devices: ``CUDA_VISIBLE_DEVICES`` of each server that is started.
         python: Interpreter that has vLLM, if it is not this one; for servers only.
@@ -33,6 +33,10 @@ class VllmOptions:
         retries: Times that a call whose server was lost is sent again.
         start_s: Seconds in which a server must have started.
         health_s: Seconds in which a server must answer a small question.
+        sync: How new weights reach vLLM: ``disk``, or ``broadcast`` from memory to memory.
+        backend: Of broadcasts: ``nccl`` (where the learner is on a GPU; each vLLM then needs GPUs
+            of its own) or ``gloo``, through main memory.
+        address: Of this machine, as the servers of ``urls`` reach it; found by itself.
         sleep: Give the GPU's memory back while the learner works. A no-op on the CPU.
     """
 
@@ -46,11 +50,18 @@ class VllmOptions:
     retries: int = 3
     start_s: float = 600.0
     health_s: float = 30.0
+    sync: str = "disk"
+    backend: str = ""
+    address: str = ""
     sleep: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in ("server", "in_process"):
             raise UsageError(f"engine.options.mode is server or in_process, got {self.mode!r}")
+        if self.sync not in ("disk", "broadcast"):
+            raise UsageError(f"engine.options.sync is disk or broadcast, got {self.sync!r}")
+        if self.backend not in ("", "gloo", "nccl"):
+            raise UsageError(f"engine.options.backend is gloo or nccl, got {self.backend!r}")
         if isinstance(self.urls, str):
             raise UsageError(f"engine.options.urls is a list of addresses, got {self.urls!r}")
         if self.mode == "in_process" and (self.urls or self.servers != 1):

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+from safetensors.torch import load_file
+
 from agentgym.messages import FinishReason
+
+WEIGHTS_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights on disk: a folder in transformers' layout, their number, and the name by which a
-    replica says that it computes with them."""
+    """What a replica shall compute with.
+
+    Args:
+        folder: What it is started with, in transformers' layout.
+        version: Their number.
+        label: By which a replica says that it computes with them.
+        tensors: The weights by name, on the CPU; ``None`` if they are those of the folder.
+    """
 
     folder: Path
     version: int
     label: str
+    tensors: Mapping[str, torch.Tensor] | None = None
+
+    def in_memory(self) -> Mapping[str, torch.Tensor]:
+        """The weights by name, on the CPU."""
+        return load_file(self.folder / WEIGHTS_FILE) if self.tensors is None else self.tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,9 @@ class Replica(Protocol):
 
     async def load(self, weights: Weights) -> None:
         """Take weights. It is paused afterwards."""
+
+    async def ask_workers(self, method: str, *arguments: Any) -> Sequence[Any]:
+        """Call a method of each of its workers; what they answer."""
 
     async def resume(self) -> None:
         """Compute again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
@@ -12,6 +13,7 @@ from agentgym.errors import EnvError, UsageError
 from agentgym_trainers.engines.vllm.options import VllmOptions
 from agentgym_trainers.engines.vllm.process import ServerProcess
 from agentgym_trainers.engines.vllm.replica import Answer, ReplicaLost, Request, Weights
+from agentgym_trainers.engines.vllm.transport import Transport
 from agentgym_trainers.engines.vllm.wire import read_answer
 
 _LOOK_S = 0.2
@@ -27,9 +29,14 @@ class Server:
     """
 
     def __init__(
-        self, url: str, options: VllmOptions, process: ServerProcess | None = None
+        self,
+        url: str,
+        options: VllmOptions,
+        transport: Transport,
+        process: ServerProcess | None = None,
     ) -> None:
         self.url = url.rstrip("/")
+        self._transport = transport
         self._process = process
         self._health_s = options.health_s
         self._start_s = options.start_s
@@ -67,7 +74,8 @@ class Server:
             raise EnvError("engine_failed", f"{error}{self._log_tail()}") from error
 
     async def _take(self, weights: Weights) -> None:
-        if self._process is not None and self._process.folder == weights.folder:
+        started_with = self._process.folder if self._process is not None else None
+        if weights.tensors is None and started_with == weights.folder:
             await self._post("/update_weight_version", json={"new_version": weights.label})
         elif not await self.holds(weights):
             await self.load(weights)
@@ -111,11 +119,15 @@ class Server:
         await self.pause()
         if self._sleep:
             await self._post("/wake_up", params={"tags": "weights"}, slow=True)
-        call = {"method": "agentgym_load", "args": [str(weights.folder)]}
-        await self._post("/collective_rpc", json=call, slow=True)
+        await self._transport.bring(weights, self)
         await self._post("/update_weight_version", json={"new_version": weights.label})
         if not (await self._post("/reset_prefix_cache")).get("success"):
             raise ReplicaLost(f"{self.name} did not forget its prefix cache")
+
+    async def ask_workers(self, method: str, *arguments: Any) -> Sequence[Any]:
+        """Call a method of each of its workers; what they answer."""
+        call = {"method": method, "args": arguments}
+        return list((await self._post("/collective_rpc", json=call, slow=True))["results"])
 
     async def resume(self) -> None:
         """Have it compute again."""
