@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -20,12 +19,10 @@ from pydantic import BeforeValidator, Field
 
 from agentgym import EnvError, ToolError
 from agentgym.tools import Hidden, Tool, tool
-from agentgym_tools.browser.tab import PageLeft
+from agentgym_tools.browser.asking import ANSWER_S, aim, ask, limited
 from agentgym_tools.browser.window import MOST_TABS, Window
 
-_ACTION_S = 20.0
 _LONGEST_TEXT = 20_000
-_SHOWN_OPTIONS = 20
 
 ElementId = Annotated[str, BeforeValidator(lambda given: _plain_id(given))]
 OneOrMany = Annotated[
@@ -67,7 +64,7 @@ async def click(
         button: Which mouse button.
         times: 2 for a double click.
     """
-    spot = await _aim(window, id, enabled=True)
+    spot = await aim(window, id, enabled=True)
     await _mouse(window, "mouseMoved", spot)
     for count in range(1, times + 1):
         press = {"button": button, "clickCount": count}
@@ -88,10 +85,10 @@ async def fill(
         id: The field's number.
         text: What it shall hold. A date is written as 2024-12-31, a time as 23:59.
     """
-    await _aim(window, id, enabled=True)
-    began = await _ask(window, id, "startFill", id, text)
+    await aim(window, id, enabled=True)
+    began = await ask(window, id, "startFill", id, text)
     if began["typed"]:
-        async with _limited(window):
+        async with limited(window):
             if text:
                 await window.tab.send("Input.insertText", text=text)
             else:
@@ -107,8 +104,8 @@ async def select(id: ElementId, options: OneOrMany, window: Here) -> str:
         id: The list's number.
         options: What to choose, as the list shows it; several where the list allows it.
     """
-    await _aim(window, id, enabled=True)
-    await _ask(window, id, "select", id, options)
+    await aim(window, id, enabled=True)
+    await ask(window, id, "select", id, options)
     return await _done(window)
 
 
@@ -121,13 +118,13 @@ async def press(key: Annotated[str, Field(max_length=40)], window: Here, id: Ele
         id: The element to press it in; the focused one when left out.
     """
     if id:
-        await _ask(window, id, "focus", id)
+        await ask(window, id, "focus", id)
     clipboard = _clipboard_action(key)
     if clipboard:
         await _use_clipboard(window, clipboard)
         return await _done(window)
     try:
-        async with _limited(window):
+        async with limited(window):
             await window.tab.page.keyboard.press(key)
     except Error as error:
         if "Unknown key" not in error.message:
@@ -143,7 +140,7 @@ async def hover(id: ElementId, window: Here) -> str:
     Args:
         id: Its number.
     """
-    await _mouse(window, "mouseMoved", await _aim(window, id))
+    await _mouse(window, "mouseMoved", await aim(window, id))
     return await _done(window)
 
 
@@ -159,14 +156,14 @@ async def drag(
         right: Pixels further to the right; negative ones to the left.
         down: Pixels further down; negative ones up.
     """
-    start = await _aim(window, id, enabled=True)
+    start = await aim(window, id, enabled=True)
     if to:
-        end = await _aim(window, to, hit=False)
-        start = await _aim(window, id, enabled=True)  # seeing the one may have scrolled the other
+        end = await aim(window, to, hit=False)
+        start = await aim(window, id, enabled=True)  # seeing the one may have scrolled the other
     else:
         end = start
     mouse = window.tab.page.mouse
-    async with _limited(window):
+    async with limited(window):
         await mouse.move(start["x"], start["y"])
         await mouse.down()
         await mouse.move(end["x"] + right, end["y"] + down, steps=5)
@@ -186,7 +183,7 @@ async def scroll(
         direction: Where to.
         id: An element inside the part to scroll; the whole page when left out.
     """
-    await _ask(window, id, "scroll", id, direction)
+    await ask(window, id, "scroll", id, direction)
     return await _done(window)
 
 
@@ -247,7 +244,7 @@ async def switch_tab(tab: int, window: Here) -> str:
     """
     _require_tab(window, tab)
     window.switch(tab)
-    async with _limited(window):
+    async with limited(window):
         await window.tab.page.bring_to_front()
     return await _done(window)
 
@@ -301,8 +298,8 @@ def _clipboard_action(key: str) -> str:
 async def _use_clipboard(window: Window, what: str) -> None:
     """Copy, cut or paste by ourselves: Chromium has one clipboard for all its windows."""
     if what in ("c", "x"):
-        window.clipboard = (await _ask(window, "", "selected"))["text"] or window.clipboard
-    async with _limited(window):
+        window.clipboard = (await ask(window, "", "selected"))["text"] or window.clipboard
+    async with limited(window):
         if what == "x":
             await window.tab.page.keyboard.press("Delete")
         elif what == "v" and window.clipboard:
@@ -315,81 +312,11 @@ async def _done(window: Window) -> str:
     return "Done." if calm else "Done; the page is still busy."
 
 
-async def _aim(
-    window: Window, id: str, *, enabled: bool = False, hit: bool = True
-) -> Mapping[str, float]:
-    """Where to point at for an element, scrolled into view.
-
-    Raises:
-        ToolError: It is gone, hidden, disabled or covered.
-    """
-    spot: Mapping[str, float] = await _ask(window, id, "aim", id, {"enabled": enabled, "hit": hit})
-    return spot
-
-
-async def _ask(window: Window, id: str, function: str, *arguments: object) -> Any:
-    """Call a function of the page's script, and put what it refuses into words."""
-    try:
-        async with _limited(window):
-            answer = await window.tab.ask(function, *arguments)
-    except PageLeft:
-        text = "the page has changed since its elements were shown; look at the new ones"
-        raise ToolError(text, "stale_element") from None
-    if "error" in answer:
-        code = answer["error"]
-        raise ToolError(_in_words(id, answer), _CODES.get(code, code))
-    return answer
-
-
-_CODES = {"gone": "stale_element", "unknown": "stale_element"}
-_WORDS = {
-    "gone": "element [{id}] is no longer there",
-    "unknown": "there is no element [{id}]; use a number of the newest page",
-    "invisible": "element [{id}] is hidden",
-    "disabled": "element [{id}] is disabled",
-    "covered": "element [{id}] is covered by {by}",
-    "outside": "element [{id}] cannot be scrolled into view",
-    "no_field": "element [{id}] is no text field",
-    "readonly": "element [{id}] can only be read",
-    "malformed": "element [{id}] does not take this: it wants a {kind}",
-    "no_select": "element [{id}] is no drop-down list; click it",
-    "one_only": "only one option of element [{id}] can be chosen",
-    "no_option": "element [{id}] has no option {wanted}; it has: {options}",
-    "option_disabled": "the option {wanted} of element [{id}] is disabled",
-    "no_focus": "element [{id}] does not take keys; leave the element out, or click it",
-    "no_scroll": "there is nothing more to see in that direction",
-}
-
-
-def _in_words(id: str, answer: Mapping[str, Any]) -> str:
-    options = answer.get("options", ())
-    listed = ", ".join(json.dumps(one, ensure_ascii=False) for one in options[:_SHOWN_OPTIONS])
-    more = ", …" if len(options) > _SHOWN_OPTIONS else ""
-    values = {
-        **answer,
-        "id": id[:20],
-        "wanted": json.dumps(answer.get("wanted", "")[:80], ensure_ascii=False),
-        "options": listed + more,
-    }
-    return _WORDS[answer["error"]].format(**values)
-
-
 async def _mouse(window: Window, kind: str, spot: Mapping[str, float], **more: Any) -> None:
-    async with _limited(window):
+    async with limited(window):
         await window.tab.send(
             "Input.dispatchMouseEvent", type=kind, x=spot["x"], y=spot["y"], **more
         )
-
-
-@asynccontextmanager
-async def _limited(window: Window) -> AsyncIterator[None]:
-    """Give up on a page that does not respond, and end what its scripts do."""
-    try:
-        async with asyncio.timeout(_ACTION_S):
-            yield
-    except TimeoutError:
-        await window.tab.stop_scripts()
-        raise ToolError("the page does not respond", "slow_page") from None
 
 
 def _address(url: str, here: str) -> str:
@@ -415,7 +342,7 @@ def _address(url: str, here: str) -> str:
 
 async def _open(window: Window, address: str) -> None:
     try:
-        await window.tab.page.goto(address, wait_until="commit", timeout=1000 * _ACTION_S)
+        await window.tab.page.goto(address, wait_until="commit", timeout=1000 * ANSWER_S)
     except SlowError as error:
         raise ToolError(f"{address} did not answer in time", "slow_page") from error
     except Error as error:
