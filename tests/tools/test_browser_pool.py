@@ -190,6 +190,7 @@ async def test_a_close_that_is_cancelled_leaves_nothing() -> None:
     pool = BrowserPool()
     await pool.acquire(NOTHING.answer, size=SIZE)
     pool.prepare(SIZE)
+    assert descendants(os.getpid()) - others
     closing = asyncio.ensure_future(pool.aclose())
     await asyncio.sleep(0)
     closing.cancel()

@@ -1,4 +1,4 @@
-"""Weights from memory to memory: groups of real processes' sockets, and what goes wrong in them."""
+"""Weights from memory to memory: groups over real sockets, and what goes wrong in them."""
 
 import asyncio
 import time
