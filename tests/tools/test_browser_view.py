@@ -128,3 +128,21 @@ async def test_a_huge_page_is_counted_and_cut(pool: BrowserPool) -> None:
         assert len(view.elements) + view.hidden == 20_000
         assert view.elements[0].name == "link 0"
         assert len(page_text(view)) < 8_000
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<title>{'long ' * 100_000}</title><p>here",
+        f"<p>here<form name=title><input aria-valuetext='{'v' * 100_000}'></form>",
+        f"<p>here<select><option selected>{'o' * 100_000}</select>",
+        f"<p>here<input type=password value='{'p' * 100_000}'>",
+        "<p>here<script>history.pushState(0, '', '/' + 'u'.repeat(100_000))</script>",
+    ],
+    ids=["title", "clobbered title", "option", "password", "address"],
+)
+async def test_nothing_of_a_page_is_shown_at_any_length(page: str, pool: BrowserPool) -> None:
+    async with player(pool, page) as one:
+        text = page_text(await one.open())
+        assert "here" in text
+        assert len(text) < 8_000

@@ -48,6 +48,8 @@
   const LONGEST_TEXT = 2000;
   const MOST_OPTIONS = 40;
 
+  // A form named title would stand in for document.title.
+  const titleOf = Object.getOwnPropertyDescriptor(Document.prototype, 'title').get;
   const tidy = (text) => text.replace(/\s+/g, ' ').trim();
   const cut = (text, most) => {
     const all = Array.from(text.slice(0, 2 * most + 2));
@@ -194,16 +196,18 @@
     return cut(name, LONGEST_NAME);
   };
 
-  const valueOf = (element, role) => {
+  const valueOf = (element, role) => cut(wholeValueOf(element, role), LONGEST_TEXT);
+
+  const wholeValueOf = (element, role) => {
     const tag = tagOf(element);
     if (tag === 'SELECT') {
       return Array.from(element.selectedOptions, (one) => tidy(one.label)).join(', ');
     }
     if (tag === 'INPUT' && element.type === 'password') return '•'.repeat(element.value.length);
     if (tag === 'INPUT' && ['checkbox', 'radio', 'button', 'submit', 'reset', 'image'].includes(element.type)) return '';
-    if (tag === 'INPUT' || tag === 'TEXTAREA') return cut(element.value, LONGEST_TEXT);
+    if (tag === 'INPUT' || tag === 'TEXTAREA') return element.value;
     if (tag === 'PROGRESS' || tag === 'METER') return String(element.value);
-    if (element.isContentEditable && role === 'textbox') return cut(tidy(element.innerText), LONGEST_TEXT);
+    if (element.isContentEditable && role === 'textbox') return tidy(element.innerText);
     return element.getAttribute('aria-valuetext') || element.getAttribute('aria-valuenow') || '';
   };
 
@@ -373,7 +377,7 @@
     fold(added, first) {
       const below = this.found.slice(first);
       if (added.name || below.some((one) => one.role !== 'text')) return;
-      added.name = tidy(below.map((one) => one.name).join(' '));
+      added.name = cut(tidy(below.map((one) => one.name).join(' ')), LONGEST_TEXT);
       this.found.length = first;
     }
 
@@ -383,7 +387,7 @@
       for (const option of all.slice(0, MOST_OPTIONS)) {
         if (!inside(at.box, at.clip) || at.unseen) break;
         const states = statesOf(option, 'option');
-        this.found.push({ id: closed ? '' : idOf(option), role: 'option', name: tidy(option.label), value: '',
+        this.found.push({ id: closed ? '' : idOf(option), role: 'option', name: cut(tidy(option.label), LONGEST_TEXT), value: '',
           states, depth: at.depth + 1, box: packed(at.box) });
       }
       this.hidden += Math.max(0, all.length - MOST_OPTIONS);
@@ -424,7 +428,7 @@
       room -= rest[count].name.length + rest[count].value.length + 12;
       count += 1;
     }
-    return { url: location.href, title: document.title, elements: rest.slice(0, count),
+    return { url: location.href, title: cut(titleOf.call(document), LONGEST_NAME), elements: rest.slice(0, count),
       cut: rest.length - count, hidden: walk.hidden + walk.found.length - count, focus: walk.focus,
       below: document.documentElement.scrollHeight - innerHeight - scrollY > 1, above: scrollY > 0 };
   };

@@ -9,6 +9,7 @@ from itertools import groupby
 from agentgym_tools.browser.view import Element, View
 
 _LONGEST_TITLE = 60
+_LONGEST_URL = 2_000
 
 
 def page_text(view: View, notes: Sequence[str] = ()) -> str:
@@ -25,12 +26,16 @@ def _head(view: View, notes: Sequence[str]) -> Iterator[str]:
     if view.error:
         yield f"Error: {view.error}"
     yield from notes
-    yield f"Page: {_quoted(view.title)} {view.url}"
+    yield f"Page: {_quoted(view.title)} {_url(view.url)}"
     if len(view.tabs) > 1:
         yield "Tabs: " + ", ".join(_tab(view, number) for number in range(len(view.tabs)))
     focused = next((one for one in view.elements if "focused" in one.states), None)
     if focused is not None:
         yield f"Focused: {_label(focused)}"
+
+
+def _url(url: str) -> str:
+    return url if len(url) <= _LONGEST_URL else url[:_LONGEST_URL] + "…"
 
 
 def _tab(view: View, number: int) -> str:
