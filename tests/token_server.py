@@ -16,7 +16,8 @@ from safetensors.torch import load_file
 from agentgym import Sampling
 from agentgym_trainers.engines.hf import HFEngine
 from agentgym_trainers.engines.vllm.inside.agentgym_vllm.broadcast import (
-    Broadcasts,
+    Group,
+    Place,
     address_towards,
     find,
 )
@@ -40,7 +41,7 @@ class TokenServer:
         self.asked = 0
         self.asleep = False
         self.joins = self.broadcasts = 0
-        self._broadcasts: Broadcasts | None = None
+        self._joined: Group | None = None
 
     @property
     def url(self) -> str:
@@ -57,7 +58,7 @@ class TokenServer:
         policy = load_policy(self.model, device="cpu")
         self._engine = HFEngine(policy.model, decode=policy.tokenizer.decode)
         self._label = "default"
-        self._group, self._broadcasts = "", None
+        self._group, self._joined = "", None
         self._running: set[str] = set()
         self._awake = asyncio.Event()
         self._awake.set()
@@ -155,25 +156,28 @@ class TokenServer:
         body = await request.json()
         return web.json_response({"results": [await self._work(body["method"], body["args"])]})
 
-    async def _work(self, method: str, args: list[Any]) -> str | None:
+    async def _work(self, method: str, args: list[Any]) -> str:
         """What vLLM's worker does."""
         if method == "agentgym_group":
             return self._group
         if method == "agentgym_join":
             self._group, *where = args
-            self._broadcasts = await asyncio.to_thread(_join, *where)
+            self._joined = await asyncio.to_thread(_join, *where)
             self.joins += 1
-            return None
+            return ""
         if method == "agentgym_load":
             weights = load_file(Path(args[0]) / "model.safetensors")
         else:
             assert method == "agentgym_receive"
-            assert self._broadcasts is not None, "the learner looks before it sends"
-            received = self._broadcasts.receive(args[0])
-            weights = dict(await asyncio.to_thread(list, received))
+            assert self._joined is not None, "the learner looks before it sends"
+            try:
+                weights = await asyncio.to_thread(self._joined.receive, args[0])
+            except RuntimeError as error:
+                self._group, self._joined = "", None
+                return str(error)
             self.broadcasts += 1
         await self._engine.update_weights(weights, self._engine.version + 1, timeout_s=60)
-        return None
+        return ""
 
     async def _name(self, request: web.Request) -> web.Response:
         self._label = (await request.json())["new_version"]
@@ -189,17 +193,13 @@ class TokenServer:
         return web.json_response({"weight_version": self._label})
 
 
-def _join(address: str, port: int, size: int, backend: str, timeout_s: float) -> Broadcasts:
+def _join(
+    address: str, port: int, size: int, backend: str, join_s: float, bucket_s: float
+) -> Group:
     assert size == 2
-    return Broadcasts(
-        find(address, port, timeout_s),
-        1,
-        size,
-        backend=backend,
-        address=address_towards(address),
-        device=torch.device("cpu"),
-        timeout_s=timeout_s,
-    )
+    here = address_towards(address)
+    place = Place(1, size, backend, here, torch.device("cpu"), join_s, bucket_s)
+    return Group(find(address, port, join_s), place)
 
 
 def _sampling(fields: dict[str, Any]) -> Sampling:

@@ -38,6 +38,17 @@ def test_notes_belong_to_the_entry_that_they_stand_in() -> None:
     assert not entries["m.Box.open"].top
 
 
+def test_a_name_keeps_the_underscores_that_its_anchor_lacks() -> None:
+    shown = "".join(
+        f'<span class="sig-{part}"><span class="pre">{text}</span></span>'
+        for part, text in (("prename descclassname", "_m."), ("name descname", "lock"))
+    )
+    page = (
+        f"""<dl class="py function"><dt class="sig sig-object py" id="m.lock">{shown}</dt></dl>"""
+    )
+    assert [entry.name for entry in page_entries("library/_m.html", page)] == ["_m.lock"]
+
+
 def test_each_kind_of_question_is_asked() -> None:
     questions = questions_about([page_entries("library/m.html", PAGE)])
     assert {one.kind: one.answers for one in questions} == {
@@ -135,6 +146,20 @@ async def test_the_oracle_finds_the_page_by_search_and_answers() -> None:
     assert result.ending is Ending.SOLVED
     assert result.reward == 1.0
     assert "http://docs.test/search.html" in addresses
+    await env.end()
+
+
+@pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
+@pytest.mark.parametrize("subject", ["filter", "__import__"])
+async def test_the_oracle_finds_names_that_other_things_have_or_anchors_lack(subject: str) -> None:
+    from agentgym_envs.web.env import WebEnv
+
+    env = WebEnv(site="docs")
+    task = next(one for one in env.load_tasks() if one.data["subject"] == subject)
+    result = await env.begin(seed=0, task=task)
+    while result.ending is None:
+        result = await env.advance(env.oracle())
+    assert result.ending is Ending.SOLVED
     await env.end()
 
 

@@ -101,6 +101,76 @@ async def test_a_server_that_came_back_with_old_weights_is_set_right(
         assert found.logprobs == pytest.approx(fresh.logprobs, abs=1e-5)
 
 
+class SlowLoader(TokenServer):
+    """Takes its time to load weights."""
+
+    async def _work(self, method: str, args: list[Any]) -> str:
+        if method == "agentgym_load":
+            await asyncio.sleep(1.0)
+        return await super()._work(method, args)
+
+
+async def test_a_call_that_runs_out_of_time_during_an_update_disturbs_nothing(
+    policy_folder: Path,
+) -> None:
+    server = SlowLoader(str(policy_folder))
+    await server.start()
+    try:
+        async with engine_of(server) as engine:
+            policy = load_policy(str(policy_folder))
+            await ask(engine, "a")
+            await engine.pause(timeout_s=60)
+            late = asyncio.create_task(
+                engine.generate([5], Sampling(), request_id="a", timeout_s=0.3)
+            )
+            await engine.update_weights(policy.model, 1, timeout_s=60)
+            with pytest.raises(EnvError, match="it waited for new weights"):
+                await late
+            await engine.resume()
+            assert (await ask(engine, "b")).version == 1
+            assert engine.restarts == 0
+    finally:
+        await server.kill()
+
+
+async def test_a_server_whose_repair_was_overtaken_by_an_update_is_used_again(
+    policy_folder: Path,
+) -> None:
+    model = str(policy_folder)
+    async with token_server(model) as one, token_server(model) as two, engine_of(one, two) as fleet:
+        await asyncio.gather(*(ask(fleet, str(n)) for n in range(4)))
+        await two.kill()
+        await asyncio.gather(*(ask(fleet, str(n)) for n in range(4)))  # its repair begins
+        await fleet.pause(timeout_s=60)
+        await fleet.update_weights(load_policy(model).model, 1, timeout_s=60)
+        await fleet.resume()
+        await two.start()
+        before = two.asked
+        async with asyncio.timeout(60):
+            while two.asked == before:
+                await asyncio.gather(*(ask(fleet, f"new {n}") for n in range(4)))
+                for n in range(4):
+                    await fleet.release(f"new {n}")
+
+
+async def test_an_update_out_of_time_is_made_up_for(policy_folder: Path) -> None:
+    model = str(policy_folder)
+    async with token_server(model) as quick:
+        slow = SlowLoader(model)
+        await slow.start()
+        async with engine_of(quick, slow) as fleet:
+            await fleet.pause(timeout_s=60)
+            await fleet.update_weights(load_policy(model).model, 1, timeout_s=0.5)
+            await fleet.resume()
+            async with asyncio.timeout(60):
+                while not slow.asked:
+                    found = await asyncio.gather(*(ask(fleet, f"new {n}") for n in range(4)))
+                    assert {one.version for one in found} == {1}
+                    for n in range(4):
+                        await fleet.release(f"new {n}")
+        await slow.kill()
+
+
 async def test_a_server_lost_for_good_fails_its_calls_in_time(policy_folder: Path) -> None:
     async with token_server(str(policy_folder)) as server, engine_of(server, start_s=1.0) as engine:
         await server.kill()
@@ -200,6 +270,10 @@ async def test_without_vllm_the_error_says_how_to_install_it() -> None:
         ({"devices": ["0", "1"]}, "names 2 servers' devices, and servers is 1"),
         ({"sync": "nccl"}, "sync is disk or broadcast, got 'nccl'"),
         ({"sync": "broadcast", "backend": "mpi"}, "backend is gloo or nccl, got 'mpi'"),
+        (
+            {"sync": "broadcast", "engine_args": {"data_parallel_size": 2}},
+            "sync=broadcast reaches one data-parallel rank",
+        ),
         ({"modes": 1}, "engine.options of vllm: .*'modes'"),
     ],
 )

@@ -15,6 +15,9 @@ _TOKEN = re.compile(
 )
 _KIND = re.compile(r'<dl class="py (\w+)"')
 _VERSION = re.compile(r"in version (\d+(?:\.\d+)+)(?P<colon>: )?\.?\s*(?P<text>.*)", re.S)
+_WRITTEN = re.compile(
+    r'<span class="sig-(?:prename descclassname|name descname)">(.*?)</span></span>'
+)
 _PARAMETER = re.compile(r'<em class="sig-param">(.*?)</em>(?=,|<|\[)', re.S)
 _DEFAULT = re.compile(r'<span class="default_value">(.*)</span>', re.S)
 _NAME = re.compile(r'<span class="n">(.*?)</span></span>', re.S)
@@ -83,7 +86,7 @@ def _add_entry(
     if open_lists and open_lists[-1][0]:
         kind, group = open_lists[-1]
         top = not any(outer for outer, _ in open_lists[:-1])
-        group.append(Entry(name, kind, page, top, defaults=_defaults(signature)))
+        group.append(Entry(_shown(name, signature), kind, page, top, defaults=_defaults(signature)))
 
 
 def _add_note(open_lists: list[tuple[str, list[Entry]]], note: str, added: bool) -> None:
@@ -91,6 +94,12 @@ def _add_note(open_lists: list[tuple[str, list[Entry]]], note: str, added: bool)
     found = _VERSION.search(plain(note))
     if found and owners:
         owners[-1].notes.append(Note(found[1], found["text"].strip(), added))
+
+
+def _shown(anchor: str, signature: str) -> str:
+    """The name as it is written; the anchor of one that begins with underscores is without them."""
+    written = plain("".join(_WRITTEN.findall(signature)))
+    return written if written.lstrip("_") == anchor else anchor
 
 
 def _defaults(signature: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -17,7 +18,7 @@ from agentgym_envs.web.docs.matching import is_answer
 from agentgym_envs.web.docs.questions import Question, questions_of
 from agentgym_envs.web.moves import Move, answer, click, fill, scroll
 from agentgym_envs.web.site import Verdict
-from agentgym_tools.browser.view import View
+from agentgym_tools.browser.view import Element, View
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -109,10 +110,18 @@ class DocsVisit:
         here = urlsplit(view.url).path.lstrip("/")
         if here == self._page:
             return answer(self._answers[0])
-        link = view.find("link", self._subject)
         if here == "search.html":
+            link = self._result(view)
             return click(link) if link is not None else scroll("down")
         return self._search(view, self._subject)
+
+    def _result(self, view: View) -> Element | None:
+        """The link to the name; what else is called the same is no Python object."""
+        for link, after in pairwise(view.elements):
+            named = (link.role, link.name) == ("link", self._subject)
+            if named and after.name.startswith("(Python "):
+                return link
+        return None
 
     def novice(self, view: View, rng: np.random.Generator) -> Move:
         """Follow some link, search for a part of the name, or answer with what is to be seen."""

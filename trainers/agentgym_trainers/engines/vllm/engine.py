@@ -166,7 +166,7 @@ class VllmEngine:
         before it is used again.
 
         Raises:
-            EnvError: They cannot be written, or not within ``timeout_s``.
+            EnvError: They cannot be copied, or not within ``timeout_s``.
             RuntimeError: The engine is not paused.
             UsageError: ``source`` is neither a model nor its state dict.
         """

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Fleet:
         self._right: set[Replica] = set()
         self._repairs: dict[Replica, asyncio.Task[None]] = {}
         self._loading: dict[Replica, Path] = {}
+        self._locks = {replica: asyncio.Lock() for replica in replicas}
         self._place: dict[str, Replica] = {}
         self._labels = [weights.label]
         self._versions = {weights.label: weights.version}
@@ -104,14 +106,16 @@ class Fleet:
         trusted, self._right = self._right, set()
 
         async def load(replica: Replica) -> None:
-            self._loading[replica] = weights.folder
-            try:
-                await replica.load(weights)
-            finally:
-                del self._loading[replica]
-            self._right.add(replica)
+            async with self._locks[replica]:
+                with self._held(replica, weights):
+                    await replica.load(weights)
+                self._right.add(replica)
 
-        await self._each(load, [one for one in self._replicas if one in trusted])
+        try:
+            await self._each(load, [one for one in self._replicas if one in trusted])
+        finally:  # if it was out of time, some have not loaded
+            for replica in trusted - self._right:
+                self._repair(replica)
 
     async def resume(self) -> None:
         """Have them compute again."""
@@ -156,28 +160,38 @@ class Fleet:
     def _repair(self, replica: Replica) -> asyncio.Task[None]:
         """The repair under way, or a new one."""
         task = self._repairs.get(replica)
-        if task is None or task.done():
+        if task is None:
             task = asyncio.create_task(self._set_right(replica), name=f"repair {replica.name}")
-            task.add_done_callback(_retrieve)
+            task.add_done_callback(lambda done: self._forget(replica, done))
             self._repairs[replica] = task
         return task
 
+    def _forget(self, replica: Replica, repair: asyncio.Task[None]) -> None:
+        """Whoever waits for the repair hears of its error; without anybody the next call tries
+        again."""
+        del self._repairs[replica]
+        if not repair.cancelled():
+            repair.exception()
+
     async def _set_right(self, replica: Replica) -> None:
-        weights = self.weights
-        if not await replica.holds(weights):
-            _log.warning("%s is started again with weights %d", replica.name, weights.version)
-            self.restarts += 1
-            self._loading[replica] = weights.folder
-            try:
-                await replica.start(weights)
-            finally:
-                del self._loading[replica]
-        if weights is not self.weights:
-            return  # they changed meanwhile: whoever needs it asks for another repair
-        self._right.add(replica)
+        """Have it alive with the newest weights, also if they change meanwhile."""
+        async with self._locks[replica]:
+            weights = None
+            while weights is not self.weights:
+                weights = self.weights
+                if await replica.holds(weights):
+                    continue
+                _log.warning("%s is started again with weights %d", replica.name, weights.version)
+                self.restarts += 1
+                with self._held(replica, weights):
+                    await replica.start(weights)
+            self._right.add(replica)
 
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Who waits for the repair hears of its error; without anybody the next call tries again."""
-    if not task.cancelled():
-        task.exception()
+    @contextmanager
+    def _held(self, replica: Replica, weights: Weights) -> Iterator[None]:
+        """Their folder is needed."""
+        self._loading[replica] = weights.folder
+        try:
+            yield
+        finally:
+            del self._loading[replica]

@@ -121,6 +121,7 @@ class InProcess:
 
     async def aclose(self) -> None:
         """End it with its processes."""
+        self._transport.close()
         self._stop()
 
     def _stop(self) -> None:

@@ -31,12 +31,13 @@ class VllmOptions:
         engine_args: Further arguments of vLLM, such as ``{tensor_parallel_size: 2}``.
         env: Further environment variables of the servers.
         retries: Times that a call whose server was lost is sent again.
-        start_s: Seconds in which a server must have started.
+        start_s: Seconds in which a server must have started, or loaded weights; and for each bucket
+            of a broadcast.
         health_s: Seconds in which a server must answer a small question.
         sync: How new weights reach vLLM: ``disk``, or ``broadcast`` from memory to memory.
-        backend: Of broadcasts: ``nccl`` (where the learner is on a GPU; each vLLM then needs GPUs
-            of its own) or ``gloo``, through main memory.
-        address: Of this machine, as the servers of ``urls`` reach it; found by itself.
+        backend: Of broadcasts: ``gloo``, through main memory, or ``nccl``, where the learner and
+            each vLLM have GPUs of their own.
+        address: One of this machine's own, as the servers of ``urls`` reach it; found by itself.
         sleep: Give the GPU's memory back while the learner works. A no-op on the CPU.
     """
 
@@ -51,7 +52,7 @@ class VllmOptions:
     start_s: float = 600.0
     health_s: float = 30.0
     sync: str = "disk"
-    backend: str = ""
+    backend: str = "gloo"
     address: str = ""
     sleep: bool = False
 
@@ -60,8 +61,13 @@ class VllmOptions:
             raise UsageError(f"engine.options.mode is server or in_process, got {self.mode!r}")
         if self.sync not in ("disk", "broadcast"):
             raise UsageError(f"engine.options.sync is disk or broadcast, got {self.sync!r}")
-        if self.backend not in ("", "gloo", "nccl"):
+        if self.backend not in ("gloo", "nccl"):
             raise UsageError(f"engine.options.backend is gloo or nccl, got {self.backend!r}")
+        if self.sync == "broadcast" and self.engine_args.get("data_parallel_size", 1) != 1:
+            raise UsageError(
+                "engine.options.sync=broadcast reaches one data-parallel rank only; start several "
+                "servers, or use sync=disk"
+            )
         if isinstance(self.urls, str):
             raise UsageError(f"engine.options.urls is a list of addresses, got {self.urls!r}")
         if self.mode == "in_process" and (self.urls or self.servers != 1):

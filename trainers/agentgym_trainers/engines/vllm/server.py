@@ -137,6 +137,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Close the connections; stop the process."""
+        self._transport.close()
         await self._http.close()
         if self._process is not None:
             await self._process.stop()

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import torch
-from torch.distributed import Store  # type: ignore[attr-defined]  # public all the same
 
+from agentgym.errors import UsageError
+from agentgym.tools.daemon_thread import call_in_thread
 from agentgym_trainers.engines.vllm.inside.agentgym_vllm.broadcast import (
-    Broadcasts,
+    Group,
+    Place,
     address_towards,
     listen,
     plan_of,
 )
 from agentgym_trainers.engines.vllm.options import VllmOptions
 from agentgym_trainers.engines.vllm.replica import Replica, ReplicaLost, Weights
+
+T = TypeVar("T")
 
 
 class Transport(Protocol):
@@ -32,6 +36,9 @@ class Transport(Protocol):
             ReplicaLost: It did not.
         """
 
+    def close(self) -> None:
+        """Let go of what is open."""
+
 
 class ByDisk:
     """The replica reads the weights' folder."""
@@ -39,6 +46,9 @@ class ByDisk:
     async def bring(self, weights: Weights, replica: Replica) -> None:
         """See :class:`Transport`."""
         await replica.ask_workers("agentgym_load", str(weights.folder))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class ByBroadcast:
@@ -50,56 +60,83 @@ class ByBroadcast:
     """
 
     def __init__(self, host: str, options: VllmOptions, device: torch.device) -> None:
-        self._address = options.address or address_towards(host)
-        self._backend = options.backend or {"cuda": "nccl"}.get(device.type, "gloo")
-        self._timeout_s = options.health_s
+        self._host = host
+        self._options = options
         self._device = device
-        self._joined: Broadcasts | None = None
+        self._joined: Group | None = None
         self._name = ""
 
     async def bring(self, weights: Weights, replica: Replica) -> None:
         """See :class:`Transport`."""
         tensors = await asyncio.to_thread(weights.in_memory)
         plan = plan_of(tensors)
-        joined, self._joined = self._joined, None
         groups = await replica.ask_workers("agentgym_group")
         with _lost(replica):
-            if joined is None or set(groups) != {self._name}:  # it was started again, unseen
-                joined = await self._join(replica, 1 + len(groups))
-            await asyncio.gather(
-                asyncio.to_thread(joined.send, plan, tensors),
-                replica.ask_workers("agentgym_receive", plan),
-            )
-        self._joined = joined
+            if self._joined is None or set(groups) != {self._name}:  # started again, unseen
+                self.close()
+                self._joined = await self._join(replica, 1 + len(groups))
+            try:
+                await _both(
+                    call_in_thread(self._joined.send, plan=plan, tensors=tensors),
+                    replica.ask_workers("agentgym_receive", plan),
+                )
+            except BaseException:
+                self.close()
+                raise
 
-    async def _join(self, replica: Replica, size: int) -> Broadcasts:
-        self._name = uuid.uuid4().hex
-        store = listen(self._address, self._timeout_s)
-        place = (self._address, store.port, size, self._backend, self._timeout_s)
-        joined: Broadcasts
-        joined, _ = await asyncio.gather(
-            asyncio.to_thread(self._open, store, size),
-            replica.ask_workers("agentgym_join", self._name, *place),
+    def close(self) -> None:
+        """Leave the group."""
+        if self._joined is not None:
+            self._joined.close()
+        self._joined, self._name = None, ""
+
+    async def _join(self, replica: Replica, size: int) -> Group:
+        options, name = self._options, uuid.uuid4().hex
+        address = options.address or await asyncio.to_thread(address_towards, self._host)
+        store = listen(address, options.health_s)
+        place = Place(
+            0, size, options.backend, address, self._device, options.health_s, options.start_s
         )
+        there = (address, store.port, size, options.backend, options.health_s, options.start_s)
+        joined: Group = await _both(
+            call_in_thread(Group, store=store, place=place),
+            replica.ask_workers("agentgym_join", name, *there),
+        )
+        self._name = name
         return joined
-
-    def _open(self, store: Store, size: int) -> Broadcasts:
-        return Broadcasts(
-            store,
-            0,
-            size,
-            backend=self._backend,
-            address=self._address,
-            device=self._device,
-            timeout_s=self._timeout_s,
-        )
 
 
 def transport(options: VllmOptions, device: torch.device, url: str = "") -> Transport:
-    """The way that the options ask for, to a replica here or at ``url``."""
+    """The way that the options ask for, to a replica here or at ``url``.
+
+    Raises:
+        UsageError: NCCL, and the learner is on no GPU.
+    """
     if options.sync == "disk":
         return ByDisk()
+    if options.backend == "nccl" and device.type != "cuda":
+        raise UsageError(f"engine.options.backend=nccl needs the learner on a GPU, not {device}")
     return ByBroadcast(urlsplit(url).hostname or "127.0.0.1", options, device)
+
+
+async def _both(here: Coroutine[Any, Any, T], there: Coroutine[Any, Any, Sequence[Any]]) -> T:
+    """Do this side's part while the workers do theirs; what this side's part gives.
+
+    Raises:
+        RuntimeError: The workers say that theirs failed.
+    """
+    asked = asyncio.ensure_future(there)
+    doing = asyncio.ensure_future(here)
+    try:
+        done: T
+        done, said = await asyncio.gather(doing, asked)
+    except BaseException:
+        asked.cancel()
+        doing.cancel()
+        raise
+    if wrong := [text for text in said if text]:
+        raise RuntimeError(wrong[0])
+    return done
 
 
 @contextmanager

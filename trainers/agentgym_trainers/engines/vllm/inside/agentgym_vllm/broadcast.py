@@ -1,13 +1,14 @@
 """Weights from a learner (rank 0) to the workers of one vLLM (the other ranks), by broadcasts.
 
 Both sides run this file. The groups are their own: whatever else a process does with
-``torch.distributed`` is left alone. A collective that nobody joins ends after its time-out.
+``torch.distributed`` is left alone.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -40,7 +41,8 @@ def plan_of(tensors: Mapping[str, torch.Tensor], bucket_bytes: int = _BUCKET_BYT
 
 def listen(address: str, timeout_s: float) -> TCPStore:
     """The learner's store, where the others find the learner; it listens on ``address`` alone."""
-    listener = socket.create_server((address, 0))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.create_server((address, 0), family=family)
     return TCPStore(
         address,
         listener.getsockname()[1],
@@ -57,52 +59,61 @@ def find(address: str, port: int, timeout_s: float) -> TCPStore:
 
 
 def address_towards(host: str) -> str:
-    """This machine's address on the way to another; nothing is sent."""
+    """This machine's address on the way to another; nothing is sent.
+
+    Raises:
+        OSError: There is no such machine, or no way to it.
+    """
     family, kind, *_, place = socket.getaddrinfo(host, 1, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind) as probe:
         probe.connect(place)
         return str(probe.getsockname()[0])
 
 
-class Broadcasts:
-    """One side of a group. Opening it waits for the others.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One rank's place in a group, and how the group talks.
 
     Args:
-        store: See :func:`listen` and :func:`find`.
-        backend: ``nccl``, where each rank has a GPU to itself, or ``gloo``, through main memory.
+        size: Of the group.
+        backend: ``gloo``, through main memory, or ``nccl``, where each rank has a GPU to itself.
         address: Of this machine, for ``gloo``.
-        device: Where the weights are, or shall be.
-        timeout_s: Seconds for each collective.
-
-    Raises:
-        RuntimeError: Somebody did not join in time.
+        device: The GPU, for ``nccl``.
+        join_s: Seconds in which all must have come; with ``nccl`` nobody waits for that.
+        bucket_s: Seconds for each bucket.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        rank: int,
-        size: int,
-        *,
-        backend: str,
-        address: str,
-        device: torch.device,
-        timeout_s: float,
-    ) -> None:
-        timeout = timedelta(seconds=timeout_s)
-        store = PrefixStore(f"agentgym/{backend}", store)
-        if backend == "nccl":
-            options = dist.ProcessGroupNCCL.Options()
-            options._timeout = timeout
-            self._group: Any = dist.ProcessGroupNCCL(store, rank, size, options)
-            self._device = device
+    rank: int
+    size: int
+    backend: str
+    address: str
+    device: torch.device
+    join_s: float
+    bucket_s: float
+
+
+class Group:
+    """One rank's side of a group of its own.
+
+    Raises:
+        RuntimeError: Somebody did not come in time.
+    """
+
+    def __init__(self, store: Store, place: Place) -> None:
+        self._store = PrefixStore(f"agentgym/{place.backend}", store)  # lives as long as this does
+        self._bucket = timedelta(seconds=place.bucket_s)
+        self._device = torch.device("cpu")
+        self._closed = False
+        if place.backend == "nccl":
+            self._device = place.device
+            nccl = dist.ProcessGroupNCCL.Options()
+            nccl._timeout = self._bucket
+            self._group: Any = dist.ProcessGroupNCCL(self._store, place.rank, place.size, nccl)
         else:
-            choice = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
-            choice._timeout = timeout
-            choice._devices = [dist.ProcessGroupGloo.create_device(hostname=address)]
-            self._group = dist.ProcessGroupGloo(store, rank, size, choice)
-            self._device = torch.device("cpu")
-        self._store = store  # lives as long as the group does
+            gloo = dist.ProcessGroupGloo._Options()  # type: ignore[attr-defined]
+            gloo._timeout = timedelta(seconds=place.join_s)
+            gloo._devices = [dist.ProcessGroupGloo.create_device(hostname=place.address)]
+            self._group = dist.ProcessGroupGloo(self._store, place.rank, place.size, gloo)
 
     @torch.no_grad()
     def send(self, plan: Plan, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -117,23 +128,32 @@ class Broadcasts:
                 place.copy_(tensors[name])
             self._broadcast(buffer)
 
-    def receive(self, plan: Plan) -> Iterator[tuple[str, torch.Tensor]]:
-        """What rank 0 sends by the same plan, as it comes.
+    def receive(self, plan: Plan) -> dict[str, torch.Tensor]:
+        """What rank 0 sends by the same plan, in main memory.
 
         Raises:
             RuntimeError: As :meth:`send`.
         """
+        received: dict[str, torch.Tensor] = {}
         for bucket in plan:
-            buffer = self._buffer(bucket)  # a new one: who takes a tensor may keep it
+            buffer = self._buffer(bucket)
             self._broadcast(buffer)
-            yield from _places(bucket, buffer)
+            received.update(_places(bucket, buffer.cpu()))
+        return received
+
+    def close(self) -> None:
+        """Send no more after the bucket under way."""
+        self._closed = True
 
     def _buffer(self, bucket: Sequence[Entry]) -> torch.Tensor:
         return torch.empty(sum(map(_bytes, bucket)), dtype=torch.uint8, device=self._device)
 
     def _broadcast(self, buffer: torch.Tensor) -> None:
+        if self._closed:
+            raise RuntimeError("the group was closed")
         options = dist.BroadcastOptions()
         options.rootRank = options.rootTensor = 0
+        options.timeout = self._bucket
         self._group.broadcast([buffer], options).wait()
         if buffer.is_cuda:
             torch.cuda.synchronize(buffer.device)  # wait() orders streams only

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from .broadcast import Broadcasts, Plan, address_towards, find
+from .broadcast import Group, Place, Plan, address_towards, find
 
 _LOOK_S = 0.5
 
@@ -19,7 +19,7 @@ class TakesWeights:
     rank: int
     device: Any
     _agentgym_name = ""
-    _agentgym_broadcasts: Broadcasts | None = None
+    _agentgym_joined: Group | None = None
 
     def agentgym_load(self, folder: str) -> None:
         """Take the weights of a folder."""
@@ -30,26 +30,54 @@ class TakesWeights:
         return self._agentgym_name
 
     def agentgym_join(
-        self, name: str, address: str, port: int, size: int, backend: str, timeout_s: float
-    ) -> None:
-        """Join a group of the learner, instead of the last one."""
-        self._agentgym_name, self._agentgym_broadcasts = "", None  # closes its connections
-        self._agentgym_broadcasts = Broadcasts(
-            find(address, port, timeout_s),
-            1 + self.rank,
-            size,
-            backend=backend,
-            address=address_towards(address),
-            device=self.device,
-            timeout_s=timeout_s,
-        )
-        self._agentgym_name = name
+        self,
+        name: str,
+        address: str,
+        port: int,
+        size: int,
+        backend: str,
+        join_s: float,
+        bucket_s: float,
+    ) -> str:
+        """Join a group of the learner, instead of the last one; what went wrong, or nothing.
 
-    def agentgym_receive(self, plan: Plan) -> None:
-        """Take the weights that the learner sends to the group."""
-        if self._agentgym_broadcasts is None:
-            raise RuntimeError("this worker is in no group; agentgym_join comes first")
-        self._agentgym_reload(weights_iterator=self._agentgym_broadcasts.receive(plan))
+        It does not raise: of several workers that do, vLLM would take one's error for the answer to
+        the next call.
+        """
+        self._agentgym_name, self._agentgym_joined = "", None  # closes its connections
+        try:
+            self._agentgym_joined = Group(
+                find(address, port, join_s),
+                Place(
+                    1 + self.rank,
+                    size,
+                    backend,
+                    address_towards(address),
+                    self.device,
+                    join_s,
+                    bucket_s,
+                ),
+            )
+        except (RuntimeError, OSError) as error:
+            return _line(error)
+        self._agentgym_name = name
+        return ""
+
+    def agentgym_receive(self, plan: Plan) -> str:
+        """Take the weights that the learner sends to the group; what went wrong, or nothing.
+
+        All of them are here before the first is loaded: vLLM would not recover from a load that
+        breaks off.
+        """
+        try:
+            if self._agentgym_joined is None:
+                raise RuntimeError("this worker is in no group; agentgym_join comes first")
+            received = self._agentgym_joined.receive(plan)
+        except (RuntimeError, OSError) as error:
+            self._agentgym_name, self._agentgym_joined = "", None
+            return _line(error)
+        self._agentgym_reload(weights_iterator=iter(received.items()))
+        return ""
 
     def agentgym_end_with_parent(self) -> None:
         """End this process when the one that started it is gone."""
@@ -68,6 +96,10 @@ class TakesWeights:
             from vllm.model_executor.layers.utils import dispatch_cpu_unquantized_gemm
 
             dispatch_cpu_unquantized_gemm(head, remove_weight=False)
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:300]
 
 
 def _watch(parent: int) -> None:
