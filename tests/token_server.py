@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from agentgym import Sampling
 from agentgym_trainers.engines.hf import HFEngine
-from agentgym_trainers.engines.vllm.inside.agentgym_vllm.broadcast import (
+from agentgym_trainers.engines.vllm.inside.agentgym_vllm_worker import (
     Group,
     Place,
     address_towards,

@@ -16,15 +16,15 @@ from token_server import TokenServer, token_server
 from agentgym import EnvError, Sampling, UsageError
 from agentgym_trainers.engines.settings import EngineSettings
 from agentgym_trainers.engines.vllm.engine import VllmEngine
-from agentgym_trainers.engines.vllm.inside.agentgym_vllm.broadcast import (
+from agentgym_trainers.engines.vllm.inside.agentgym_vllm_worker import (
     Group,
     Place,
+    TakesWeights,
     address_towards,
     find,
     listen,
     plan_of,
 )
-from agentgym_trainers.engines.vllm.inside.agentgym_vllm.worker import TakesWeights
 from agentgym_trainers.engines.vllm.synced_weights import SyncedWeights
 from agentgym_trainers.policy import load_policy
 

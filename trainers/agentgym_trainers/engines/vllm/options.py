@@ -13,7 +13,7 @@ from agentgym_trainers.engines.settings import EngineSettings
 from agentgym_trainers.policy import Policy
 
 INSIDE = Path(__file__).parent / "inside"
-_EXTENSION = "agentgym_vllm.worker.TakesWeights"
+_EXTENSION = "agentgym_vllm_worker.TakesWeights"
 
 
 @dataclass(frozen=True, slots=True)

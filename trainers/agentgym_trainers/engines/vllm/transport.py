@@ -13,7 +13,7 @@ import torch
 
 from agentgym.errors import UsageError
 from agentgym.tools.daemon_thread import call_in_thread
-from agentgym_trainers.engines.vllm.inside.agentgym_vllm.broadcast import (
+from agentgym_trainers.engines.vllm.inside.agentgym_vllm_worker import (
     Group,
     Place,
     address_towards,
